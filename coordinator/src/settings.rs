@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use swath_coordinator::database::Database;
+use swath_coordinator::identity::Identity;
 use swath_coordinator::server::ServeSettings;
 use swath_model::policy::Policy;
 use swath_proto::address::{url_of, urls_of};
+use swath_proto::secure::{Caller, read_token};
 use swath_report::{Format, Style};
 use swath_sweep::check_extent;
 
@@ -27,6 +29,10 @@ pub(crate) struct Context {
     pub(crate) database: Database,
     /// The policy, if one was named.
     pub(crate) policy: Option<PolicyFile>,
+    /// Who the user is to coordinators.
+    pub(crate) caller: Caller,
+    /// Where the coordinator's identity is, or would be.
+    pub(crate) identity: PathBuf,
     /// What the terminal behind stdout can show.
     pub(crate) style: Style,
     /// What has to follow the words of the next command so that it asks the
@@ -75,6 +81,9 @@ impl Context {
             (Typed::Coordinator, _, Some(urls)) => format!(" --coordinator {}", quoted(urls)),
             _ => String::new(),
         };
+        let caller = caller(global.token_file.as_deref(), &target)?;
+        let identity = global.identity.clone();
+        let identity = identity.unwrap_or_else(|| database.beside(".identity"));
         let printer = Printer::new(global.color, global.quiet);
         let policy = global.policy.as_deref().map(PolicyFile::read).transpose()?;
         Ok(Self {
@@ -84,9 +93,16 @@ impl Context {
             target,
             database,
             policy,
+            caller,
+            identity,
             style: printer.style(),
             asked,
         })
+    }
+
+    /// The directory of the coordinator's identity, if there is one.
+    pub(crate) fn own_identity(&self) -> Option<PathBuf> {
+        Identity::exists(&self.identity).then(|| self.identity.clone())
     }
 
     /// The same settings for a verb that works in the database, whatever other
@@ -104,6 +120,32 @@ impl Context {
     }
 }
 
+/// Who the user is: the holder of the token in this file or, where coordinators at
+/// secure addresses are named, in the usual one.
+fn caller(file: Option<&Path>, target: &Target) -> Outcome<Caller> {
+    let asks = match target {
+        Target::Named(urls) => urls.iter().any(|url| url.starts_with("https://")),
+        Target::Database(_) | Target::Nearest(_) => false,
+    };
+    let usual = || {
+        let path = usual_token().filter(|path| asks && path.exists());
+        path
+    };
+    let Some(path) = file.map(Path::to_path_buf).or_else(usual) else {
+        return Ok(Caller::default());
+    };
+    let token = read_token(&path).map_err(Failure::usage)?;
+    Ok(Caller::with_token(&token))
+}
+
+/// Where a person keeps a token, unless another file is named.
+pub(crate) fn usual_token() -> Option<PathBuf> {
+    let set = std::env::var_os("XDG_CONFIG_HOME").filter(|value| !value.is_empty());
+    let base = set.map(PathBuf::from);
+    let base = base.or_else(|| std::env::home_dir().map(|home| home.join(".config")));
+    base.map(|base| base.join("swath/token"))
+}
+
 /// A word, quoted for a shell if necessary.
 pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/:._-+=,@%".contains(c);
@@ -119,8 +161,11 @@ pub(crate) fn serve(context: &Context, arguments: &Serve) -> Outcome<ServeSettin
     let advertise = arguments.advertise.as_ref().map(|url| {
         url_of(url).map_err(|error| Failure::usage(format!("--advertise `{url}`: {error}")))
     });
+    let identity = context.own_identity();
     Ok(ServeSettings {
         listen: arguments.listen,
+        secured: identity.is_some(),
+        identity,
         advertise: advertise.transpose()?,
         database: context.database.clone(),
         policy: context.policy_over(Policy::default())?,

@@ -48,6 +48,8 @@ impl Site {
     async fn start() -> Self {
         let dir = TempDir::new().unwrap();
         let server = Server::start(ServeSettings {
+            identity: None,
+            secured: false,
             advertise: None,
             listen: ([127, 0, 0, 1], 0).into(),
             database: Database::Sqlite(dir.path().join("swath.db")),

@@ -68,6 +68,8 @@ impl Site {
     async fn on(dir: TempDir, policy: Policy) -> Self {
         let settings = ServeSettings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            identity: None,
+            secured: false,
             advertise: None,
             database: Database::Sqlite(dir.path().join("swath.db")),
             policy,

@@ -22,6 +22,8 @@ async fn start() -> (TempDir, Server, Control) {
     let dir = TempDir::new().unwrap();
     let server = Server::start(ServeSettings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        identity: None,
+        secured: false,
         advertise: None,
         database: Database::Sqlite(dir.path().join("swath.db")),
         policy: Policy::default(),

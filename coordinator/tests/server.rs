@@ -39,6 +39,8 @@ type Control = ControlClient<Channel>;
 fn settings(dir: &TempDir, listen: SocketAddr) -> ServeSettings {
     ServeSettings {
         listen,
+        identity: None,
+        secured: false,
         advertise: None,
         database: Database::Sqlite(dir.path().join("swath.db")),
         policy: Policy::default(),

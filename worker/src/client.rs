@@ -9,10 +9,11 @@ use swath_model::message::Verdict;
 use swath_model::program::{INPUTS_BYTES_MAX, input_digest};
 use swath_proto::address::{AddressError, Walk, endpoint};
 use swath_proto::refusal::{Reason, Refusal, innermost};
+use swath_proto::secure::{self, Caller};
 use swath_proto::v1::dispatch_client::DispatchClient;
 use swath_proto::{PROTOCOL_VERSION, convert, limits, v1};
 use tokio::sync::watch;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic::{Request, Status};
 
 use swath_agent::{Call, CallError, Reply};
@@ -35,6 +36,8 @@ struct Shared {
     last: watch::Sender<String>,
     /// The connections made so far, by address.
     lines: Mutex<BTreeMap<String, Line>>,
+    /// Who this worker is to them.
+    caller: Caller,
 }
 
 /// Connections to one coordinator. Heartbeats have a connection of their own,
@@ -42,22 +45,22 @@ struct Shared {
 /// nothing.
 #[derive(Clone, Debug)]
 struct Line {
-    bulk: DispatchClient<Channel>,
-    beats: DispatchClient<Channel>,
-    files: DispatchClient<Channel>,
+    bulk: DispatchClient<secure::Line>,
+    beats: DispatchClient<secure::Line>,
+    files: DispatchClient<secure::Line>,
 }
 
 /// A connection beside those for the calls of the agent.
 #[derive(Debug)]
 pub(crate) struct Aside {
-    client: DispatchClient<Channel>,
+    client: DispatchClient<secure::Line>,
     last: watch::Receiver<String>,
     address: String,
 }
 
 impl Aside {
     /// For calls.
-    pub(crate) fn client(&self) -> DispatchClient<Channel> {
+    pub(crate) fn client(&self) -> DispatchClient<secure::Line> {
         self.client.clone()
     }
 
@@ -86,7 +89,7 @@ impl Client {
     /// # Errors
     ///
     /// When one of the addresses is not valid, or there are none.
-    pub fn new(addresses: &[String]) -> Result<Self, AddressError> {
+    pub fn new(addresses: &[String], caller: Caller) -> Result<Self, AddressError> {
         let first = addresses.first().map_or("", String::as_str);
         endpoint(first)?;
         for address in addresses {
@@ -97,6 +100,7 @@ impl Client {
                 addresses: addresses.to_vec(),
                 last: watch::Sender::new(first.to_owned()),
                 lines: Mutex::default(),
+                caller,
             }),
         })
     }
@@ -109,7 +113,8 @@ impl Client {
     pub(crate) fn aside(&self) -> Result<Aside, AddressError> {
         let mut last = self.shared.last.subscribe();
         let address = last.borrow_and_update().clone();
-        let client = Line::client(&Line::endpoint(&endpoint(&address)?));
+        let endpoint = Line::endpoint(&endpoint(&address)?);
+        let client = Line::client(&endpoint, &self.shared.caller);
         Ok(Aside {
             client,
             last,
@@ -235,7 +240,7 @@ impl Shared {
         if let Some(line) = lines.get(address) {
             return Ok(line.clone());
         }
-        let line = Line::to(&endpoint(address)?);
+        let line = Line::to(&endpoint(address)?, &self.caller);
         lines.insert(address.to_owned(), line.clone());
         Ok(line)
     }
@@ -293,18 +298,18 @@ impl From<Status> for Told {
 }
 
 impl Line {
-    fn to(endpoint: &Endpoint) -> Self {
+    fn to(endpoint: &Endpoint, caller: &Caller) -> Self {
         let endpoint = Self::endpoint(endpoint);
         Self {
-            bulk: Self::client(&endpoint),
-            beats: Self::client(&endpoint),
-            files: Self::client(&endpoint),
+            bulk: Self::client(&endpoint, caller),
+            beats: Self::client(&endpoint, caller),
+            files: Self::client(&endpoint, caller),
         }
     }
 
     /// Connects on the first call.
-    fn client(endpoint: &Endpoint) -> DispatchClient<Channel> {
-        DispatchClient::new(endpoint.connect_lazy())
+    fn client(endpoint: &Endpoint, caller: &Caller) -> DispatchClient<secure::Line> {
+        DispatchClient::new(caller.line_lazy(endpoint))
             .max_decoding_message_size(limits::DISPATCH_MESSAGE_BYTES)
             .max_encoding_message_size(limits::DISPATCH_MESSAGE_BYTES)
     }
@@ -314,7 +319,6 @@ impl Line {
             .clone()
             .connect_timeout(limits::CONNECT_DEADLINE)
             .concurrency_limit(limits::CONCURRENCY_PER_CONNECTION)
-            .tcp_nodelay(true)
             .http2_keep_alive_interval(limits::KEEPALIVE_INTERVAL)
             .keep_alive_timeout(limits::KEEPALIVE_TIMEOUT)
             .keep_alive_while_idle(true)
@@ -473,6 +477,6 @@ mod tests {
             reasons(vec![vain("a"), vain("b")]),
             "http://a: refused; http://b: refused"
         );
-        assert!(Client::new(&[]).is_err());
+        assert!(Client::new(&[], Caller::default()).is_err());
     }
 }

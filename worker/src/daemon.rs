@@ -47,6 +47,9 @@ pub enum StartError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// No coordinator lets it in.
+    #[error(transparent)]
+    Admission(#[from] crate::admission::AdmissionError),
     /// The coordinator's address is not valid.
     #[error(transparent)]
     Address(#[from] swath_proto::address::AddressError),
@@ -77,15 +80,23 @@ impl StartError {
 pub async fn run(settings: Settings) -> Result<Exit, StartError> {
     // This comes first: a signal during the start must not simply kill.
     let take = |kind, doing| signal(kind).map_err(StartError::system(doing));
-    let terminate = take(SignalKind::terminate(), "take SIGTERM")?;
-    let interrupt = take(SignalKind::interrupt(), "take SIGINT")?;
+    let mut terminate = take(SignalKind::terminate(), "take SIGTERM")?;
+    let mut interrupt = take(SignalKind::interrupt(), "take SIGINT")?;
     let ended = take(SignalKind::child(), "take SIGCHLD")?;
     // Taken, it ends no process: a write beyond `ulimit -f` fails instead, and is told.
     let too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
     let _too_large = take(too_large, "take SIGXFSZ")?;
-    let client = Client::new(&settings.coordinators)?;
     let (spool, restored) = Spool::open(&settings.state_dir, now_ms())?;
     tell_of(&restored);
+    // The state directory is this worker's by now, and with it the certificate there.
+    let admission = settings.admission();
+    let seeking = admission.seek();
+    let Some(admitted) = or_stopped(seeking, [&mut terminate, &mut interrupt]).await else {
+        return Ok(Exit::Done);
+    };
+    let admitted = admitted?;
+    let client = Client::new(&settings.coordinators, admitted.caller.clone())?;
+    tokio::spawn(admitted.keep_up(admission));
     let setting = clean(&settings, restored.state_id)?;
     let outs = setting.outs.clone();
 
@@ -118,6 +129,17 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
         interrupt,
     };
     Ok(shell.run(inlets, ended).await)
+}
+
+/// The result of something that may take long; none if one of these signals came
+/// first.
+async fn or_stopped<T>(wait: impl Future<Output = T>, signals: [&mut Signal; 2]) -> Option<T> {
+    let [first, second] = signals;
+    tokio::select! {
+        done = wait => Some(done),
+        _ = first.recv() => None,
+        _ = second.recv() => None,
+    }
 }
 
 /// Tells what an earlier life left in the spool.

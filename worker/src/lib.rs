@@ -4,6 +4,7 @@
 //! Outcomes go through the [`spool`], trainers and programs are [`child`] processes
 //! with directories of their own ([`out`]), and [`client`] talks to the coordinator.
 
+pub mod admission;
 pub mod child;
 pub mod client;
 pub mod daemon;

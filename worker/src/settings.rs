@@ -14,6 +14,7 @@ use swath_model::text::read_bytes;
 use swath_model::view::WorkerAbout;
 use swath_proto::address::{COORDINATOR_DEFAULT, url_of};
 
+use crate::admission::Admission;
 use crate::devices::Devices;
 use crate::hardware::{self, Hardware};
 use swath_agent::Backoff;
@@ -25,9 +26,10 @@ const TAKEOVER_WAIT_MAX: Duration = Duration::from_secs(3);
 
 const AFTER_HELP: &str = "\
 Examples:
-  worker --coordinator http://gpu-head:7070 --device cuda:0=4,cuda:1=4
+  worker --coordinator http://localhost:7070 --device cuda:0=4,cuda:1=4
   worker --device cpu:2 --allow-command python3 --exit-when-idle 60
-  worker --coordinator http://head-1:7070,http://head-2:7070
+  worker --coordinator https://head.lab:7070 --token-file gpu1.token
+  worker --coordinator https://head-1:7070,https://head-2:7070
 
 The worker asks the coordinator for jobs, runs each in a trainer process on one of its slots, and
 reports the outcome. Several slots per GPU are normal: small models leave a GPU mostly idle.
@@ -69,6 +71,11 @@ pub struct Cli {
         value_parser = url_of
     )]
     pub coordinator: Vec<String>,
+
+    /// A file with a token that is good for a worker, for coordinators at https:// addresses;
+    /// needed until this worker has its certificate, and again when that has expired
+    #[arg(long, env = "SWATH_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
 
     /// Name of this worker, unique at its coordinator [default: the host's name]
     #[arg(long, env = "SWATH_WORKER_NAME", value_name = "NAME")]
@@ -222,6 +229,8 @@ pub struct SettingsError(String);
 pub struct Settings {
     /// The coordinators' URLs, in the order in which they are tried.
     pub coordinators: Vec<String>,
+    /// A file with a token for coordinators that others reach over a network.
+    pub token_file: Option<PathBuf>,
     /// The worker's name.
     pub name: WorkerName,
     /// Whether to take the name from a worker that has it.
@@ -300,6 +309,7 @@ impl Settings {
         Ok(Self {
             backoff: backoff(coordinators.len()),
             coordinators,
+            token_file: cli.token_file,
             name,
             take_name: cli.take_name,
             host,
@@ -318,6 +328,16 @@ impl Settings {
             trainer: cli.trainer.unwrap_or_else(default_trainer),
             hang_timeout: cli.hang_timeout.max(Duration::from_millis(100)),
         })
+    }
+
+    /// What it needs to be let in by its coordinators.
+    pub fn admission(&self) -> Admission {
+        Admission {
+            coordinators: self.coordinators.clone(),
+            state_dir: self.state_dir.clone(),
+            token_file: self.token_file.clone(),
+            worker: self.name.clone(),
+        }
     }
 
     /// What the worker says about itself, whose state directory has this name, and
@@ -440,7 +460,7 @@ mod tests {
         let of = |url: &str| Cli::try_parse_from(["worker", "--coordinator", url]);
         assert_eq!(of("h:7070/").unwrap().coordinator, ["http://h:7070"]);
         assert_eq!(of("http://h:1").unwrap().coordinator, ["http://h:1"]);
-        for wrong in ["", "ftp://h", "http://a b", "https://h:1", "h:1,"] {
+        for wrong in ["", "ftp://h", "http://a b", "h:1,"] {
             assert_eq!(of(wrong).unwrap_err().exit_code(), 2, "{wrong}");
         }
         let resolved = |url| Settings::resolve(of(url).unwrap()).unwrap();

@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and the help that teaches it.
 
+mod access;
 pub(crate) mod environment;
 pub(crate) mod markdown;
 mod output;
@@ -16,6 +17,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use swath_model::program::{JOB_VARIABLE, JOB_VARIABLES};
 
+pub(crate) use self::access::*;
 pub(crate) use self::output::{Output, OutputParser};
 pub(crate) use self::results::*;
 pub(crate) use self::store::*;
@@ -111,10 +113,10 @@ Where to start:
   coordinator run sweeps/quickstart.toml     everything on this machine, ends with the table
   coordinator plan sweeps/quickstart.toml    what a file would train, without training it
 
-With workers on other machines:
+A coordinator that stays, with a `worker` beside it:
   coordinator serve                          keeps sweeps and hands out jobs
-  worker --coordinator http://HOST:7070      on each machine that trains
   coordinator submit FILE --wait             queues a file and waits for its table
+  docs/lab.md                                with other machines: TLS, tokens, roles
 
 Exit codes:
   0 ok · 1 error · 2 usage or invalid file · 3 not found · 4 coordinator unreachable
@@ -144,6 +146,18 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "DATABASE", env = environment::DATABASE)]
     #[arg(hide_env_values = true)]
     pub(crate) database: Option<String>,
+
+    /// A file with your token, for coordinators at https:// addresses
+    /// [default: ~/.config/swath/token, if it is there]
+    #[arg(long, global = true, value_name = "FILE", env = environment::TOKEN_FILE)]
+    #[arg(hide_env_values = true)]
+    pub(crate) token_file: Option<PathBuf>,
+
+    /// The directory of the coordinator's identity, for commands on its own machine
+    /// [default: beside the database, named after it with `.identity` added]
+    #[arg(long, global = true, value_name = "DIR", env = environment::IDENTITY)]
+    #[arg(hide_env_values = true)]
+    pub(crate) identity: Option<PathBuf>,
 
     /// A TOML file with times and limits of the lease protocol, for `serve` and
     /// `run`
@@ -257,6 +271,10 @@ pub(crate) enum Verb {
     Pause(Pause),
     Resume(Resume),
     Serve(Serve),
+    Init(Init),
+    Token(Token),
+    Whoami(Whoami),
+    Audit(Audit),
     Workers(Workers),
     Cordon(Cordon),
     Activate(Activate),

@@ -290,7 +290,7 @@ pub(crate) struct Decisions {
     pub(crate) selector: Vec<String>,
 }
 
-/// Lists workers, or forgets one that is gone
+/// Lists workers, forgets one that is gone, or takes one its access
 #[derive(Args, Debug)]
 pub(crate) struct Workers {
     #[command(subcommand)]
@@ -301,6 +301,21 @@ pub(crate) struct Workers {
 #[derive(Debug, Subcommand)]
 pub(crate) enum WorkersVerb {
     Forget(ForgetWorker),
+    Revoke(RevokeWorker),
+}
+
+/// Takes a worker's certificates no more
+///
+/// Its connections are closed within seconds, and what it holds waits again. Only a
+/// token that is made for its name brings it back.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  coordinator workers revoke gpu7")]
+pub(crate) struct RevokeWorker {
+    /// The worker's name
+    #[arg(value_name = "WORKER")]
+    pub(crate) worker: WorkerName,
 }
 
 /// Leaves a worker that is gone out of the list
@@ -597,12 +612,15 @@ pub(crate) struct Import {
 /// answer readers, and one of them takes over within seconds. SIGTERM or Ctrl-C
 /// stops it gracefully; workers keep training and report when a coordinator that
 /// they know is back.
+///
+/// Any other address than a loopback one needs TLS and tokens: `coordinator init`
+/// makes what is needed, and then `serve` uses it.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   coordinator serve
   coordinator serve --listen 0.0.0.0:7070 --database sqlite:/srv/swath/swath.db
-  coordinator serve --listen 0.0.0.0:7070 --advertise http://head.lab:7070
+  coordinator serve --listen 0.0.0.0:7070 --advertise https://head.lab:7070
   coordinator serve --policy policy.toml --log debug")]
 pub(crate) struct Serve {
     /// The address to listen on; port 0 takes any free one

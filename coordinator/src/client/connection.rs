@@ -3,11 +3,12 @@
 //! runs.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use swath_coordinator::api::{ChangeOrder, Changed, Jobs, KnownJobs, ReadQuery};
+use swath_coordinator::api::{ChangeOrder, Changed, Jobs, KnownJobs, Myself, ReadQuery};
 use swath_coordinator::database::Database;
 use swath_coordinator::server::{ServeSettings, Server};
 use swath_model::files::FileOrder;
@@ -20,15 +21,16 @@ use swath_proto::address::{self, COORDINATOR_DEFAULT, Walk};
 use swath_proto::convert::{file_order_message, submit_request};
 use swath_proto::limits;
 use swath_proto::refusal::{Refusal, innermost};
+use swath_proto::secure::{Caller, Line};
+use swath_proto::v1::admission_client::AdmissionClient;
 use swath_proto::v1::control_client::ControlClient;
 use swath_proto::v1::dispatch_client::DispatchClient;
 use swath_proto::v1::{
     ChangeRequest, FetchFileReply, FetchFileRequest, FetchRequest, ReadRequest, SubmitReply,
-    SubmitRequest, UploadRequest,
+    SubmitRequest, UploadRequest, WhoAmIRequest,
 };
 use swath_proto::v1::{WatchReply, WatchRequest};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::failure::{Failure, Outcome, Tried};
@@ -44,13 +46,15 @@ const NEAR_DEADLINE: Duration = Duration::from_millis(300);
 const HELD_WAIT: Duration = Duration::from_secs(3);
 const HELD_POLL: Duration = Duration::from_millis(50);
 
-type Client = ControlClient<Channel>;
+type Client = ControlClient<Line>;
 
 /// A connection to a coordinator, and to others if it goes away or does not
 /// lead.
 #[derive(Debug)]
 pub(crate) struct Connection {
     client: Client,
+    /// Who the user is.
+    caller: Caller,
     /// The URL that it is connected to now.
     url: String,
     /// The URLs that may be asked, in order.
@@ -64,11 +68,13 @@ impl Connection {
     /// Connects to the coordinator that the command line means.
     pub(crate) async fn open(context: &Context) -> Outcome<Self> {
         match &context.target {
-            Target::Named(urls) => Self::reach(urls, limits::CONNECT_DEADLINE).await,
+            Target::Named(urls) => {
+                Self::reach(urls, &context.caller, limits::CONNECT_DEADLINE).await
+            }
             Target::Database(database) if !database.exists() => Err(absent(database, context)),
             Target::Database(database) => Self::over(database, context).await,
             Target::Nearest(database) => {
-                match Self::reach_one(COORDINATOR_DEFAULT, NEAR_DEADLINE).await {
+                match Self::reach_one(COORDINATOR_DEFAULT, &context.caller, NEAR_DEADLINE).await {
                     Ok(connection) => {
                         note_other(database, context);
                         Ok(connection)
@@ -113,13 +119,18 @@ impl Connection {
     }
 
     /// Connects to the first of `urls` that answers.
-    pub(crate) async fn reach(urls: &[String], deadline: Duration) -> Outcome<Self> {
+    pub(crate) async fn reach(
+        urls: &[String],
+        caller: &Caller,
+        deadline: Duration,
+    ) -> Outcome<Self> {
         let mut tried = Vec::new();
         for url in urls {
-            match dial(url, deadline).await {
+            match dial(url, caller, deadline).await {
                 Ok(client) => {
                     return Ok(Self {
                         client,
+                        caller: caller.clone(),
                         url: url.clone(),
                         urls: urls.to_vec(),
                         local: None,
@@ -132,8 +143,8 @@ impl Connection {
     }
 
     /// Connects to the only coordinator at `url`.
-    async fn reach_one(url: &str, deadline: Duration) -> Outcome<Self> {
-        Self::reach(&[url.to_owned()], deadline).await
+    async fn reach_one(url: &str, caller: &Caller, deadline: Duration) -> Outcome<Self> {
+        Self::reach(&[url.to_owned()], caller, deadline).await
     }
 
     /// Opens a database without a server, or asks the coordinator that has it
@@ -142,7 +153,7 @@ impl Connection {
         let give_up = tokio::time::Instant::now() + HELD_WAIT;
         loop {
             let policy = context.policy_over(Policy::default())?;
-            let failure = match Self::start(database, policy).await {
+            let failure = match Self::start(database, policy, context.own_identity()).await {
                 Ok(connection) => {
                     let note = format!("no coordinator is running; reading {database} directly");
                     context.printer.note(note);
@@ -151,7 +162,8 @@ impl Connection {
                 Err(failure) => failure,
             };
             if let Some(address) = database.holder()
-                && let Ok(connection) = Self::reach_one(&address, NEAR_DEADLINE).await
+                && let Ok(connection) =
+                    Self::reach_one(&address, &context.caller, NEAR_DEADLINE).await
             {
                 let note = format!("{database} is held by the coordinator at {address}; asking it");
                 context.printer.note(note);
@@ -166,16 +178,24 @@ impl Connection {
     }
 
     /// Starts a coordinator over `database` on a free port of this machine.
-    pub(crate) async fn start(database: &Database, policy: Policy) -> Outcome<Self> {
+    pub(crate) async fn start(
+        database: &Database,
+        policy: Policy,
+        identity: Option<PathBuf>,
+    ) -> Outcome<Self> {
         let settings = ServeSettings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             advertise: None,
+            // The port is of this machine alone, and only as long as the command runs.
+            secured: false,
+            identity,
             database: database.clone(),
             policy,
         };
         let server = Server::start(settings).await?;
         let url = format!("http://{}", server.address());
-        let mut connection = Self::reach_one(&url, limits::CONNECT_DEADLINE).await?;
+        let mut connection =
+            Self::reach_one(&url, &Caller::default(), limits::CONNECT_DEADLINE).await?;
         connection.local = Some(server);
         Ok(connection)
     }
@@ -223,7 +243,7 @@ impl Connection {
         let mut tried = Vec::new();
         while let Some(url) = walk.next() {
             if url != self.url {
-                match dial(&url, limits::CONNECT_DEADLINE).await {
+                match dial(&url, &self.caller, limits::CONNECT_DEADLINE).await {
                     Ok(client) => self.client = client,
                     Err(why) => {
                         tried.push(Tried::silent(&url, why));
@@ -323,6 +343,16 @@ impl Connection {
         self.ask(true, submit).await
     }
 
+    /// Who the user is to the coordinator.
+    pub(crate) async fn myself(&mut self) -> Outcome<Myself> {
+        let channel = channel(&self.url, &self.caller, limits::CONNECT_DEADLINE).await;
+        let wrong = |why: String| Failure::error(format!("{}: {why}", self.url));
+        let mut client = AdmissionClient::new(channel.map_err(wrong)?);
+        let reply = client.who_am_i(timed(WhoAmIRequest {})).await;
+        let reply = reply.map_err(|status| Failure::refused(&self.url, &status))?;
+        self.document(&reply.into_inner().document)
+    }
+
     /// Sends files; `pieces` are those of all of them, from the first one on.
     pub(crate) async fn upload(
         &mut self,
@@ -339,7 +369,7 @@ impl Connection {
     /// A file that travels with a sweep.
     pub(crate) async fn fetch(&self, digest: InputDigest) -> Outcome<Vec<u8>> {
         let wrong = |why: String| Failure::error(format!("{}: {why}", self.url));
-        let channel = channel(&self.url, limits::CONNECT_DEADLINE).await;
+        let channel = channel(&self.url, &self.caller, limits::CONNECT_DEADLINE).await;
         let mut client = DispatchClient::new(channel.map_err(wrong)?);
         let mut request = Request::new(FetchRequest {
             digest: digest.as_bytes().to_vec(),
@@ -419,22 +449,21 @@ impl Fetcher {
 }
 
 /// Connects to `url`; the error says why nobody answers.
-async fn dial(url: &str, deadline: Duration) -> Result<Client, String> {
-    let channel = channel(url, deadline).await?;
+async fn dial(url: &str, caller: &Caller, deadline: Duration) -> Result<Client, String> {
+    let channel = channel(url, caller, deadline).await?;
     Ok(ControlClient::new(channel)
         .max_decoding_message_size(limits::CONTROL_MESSAGE_BYTES)
         .max_encoding_message_size(limits::CONTROL_MESSAGE_BYTES))
 }
 
-async fn channel(url: &str, deadline: Duration) -> Result<Channel, String> {
+async fn channel(url: &str, caller: &Caller, deadline: Duration) -> Result<Line, String> {
     let endpoint = address::endpoint(url)
         .map_err(|error| error.to_string())?
         .connect_timeout(deadline)
-        .tcp_nodelay(true)
         .http2_keep_alive_interval(limits::KEEPALIVE_INTERVAL)
         .keep_alive_timeout(limits::KEEPALIVE_TIMEOUT);
     // The endpoint's deadline does not cover the resolver.
-    let dialled = tokio::time::timeout(deadline, endpoint.connect()).await;
+    let dialled = tokio::time::timeout(deadline, caller.connect(&endpoint)).await;
     match dialled {
         Ok(Ok(channel)) => Ok(channel),
         Ok(Err(error)) => Err(innermost(&error)),

@@ -1,5 +1,6 @@
 //! Every verb: it asks a coordinator, or is one.
 
+mod access;
 mod ask;
 mod best;
 mod change;
@@ -88,10 +89,15 @@ pub(crate) async fn dispatch(verb: Verb, context: &Context) -> Outcome {
         Verb::Delete(arguments) => change::delete(context, arguments).await,
         Verb::Pause(arguments) => change::pause(context, arguments).await,
         Verb::Resume(arguments) => change::resume(context, arguments).await,
+        Verb::Init(arguments) => access::init(context, &arguments).await,
+        Verb::Token(arguments) => access::token(context, arguments.verb).await,
+        Verb::Whoami(_) => access::whoami(context).await,
+        Verb::Audit(_) => access::audit(context),
         Verb::Serve(arguments) => serve::serve(context, &arguments).await,
         Verb::Workers(arguments) => match arguments.action {
             None => read::workers(context).await,
             Some(WorkersVerb::Forget(it)) => change::forget_worker(context, it).await,
+            Some(WorkersVerb::Revoke(it)) => access::revoke_worker(context, it).await,
         },
         Verb::Cordon(arguments) => change::cordon(context, arguments).await,
         Verb::Activate(arguments) => change::activate(context, arguments).await,

@@ -14,11 +14,15 @@ use crate::settings::Context;
 use crate::user;
 
 pub(crate) async fn sweeps(context: &Context, arguments: &cli::Sweeps) -> Outcome {
+    let mut connection = Connection::open(context).await?;
     let owner = match &arguments.owner {
-        None if arguments.mine => Some(user::name()?),
+        None if arguments.mine => match connection.myself().await?.name {
+            // A coordinator that asks nobody believes what one says.
+            nobody if nobody.is_empty() => Some(user::name()?),
+            name => Some(name),
+        },
         owner => owner.clone(),
     };
-    let mut connection = Connection::open(context).await?;
     let document: Sweeps = connection.read(&ReadQuery::Sweeps).await?;
     connection.close().await?;
     let asked = &context.asked;

@@ -206,7 +206,7 @@ pub(super) async fn start(context: &Context, create: bool) -> Outcome<Connection
         return Err(Failure::new(Exit::NotFound, missing)
             .hint("name a sweep file, or the database with `--database sqlite:PATH`"));
     }
-    let connection = Connection::start(database, policy_of_one(context)?)
+    let connection = Connection::start(database, policy_of_one(context)?, context.own_identity())
         .await
         .map_err(|failure| match database.holder() {
             Some(address) if failure.in_use => failure.hint(format!(

@@ -40,11 +40,12 @@ pub(crate) async fn serve(context: &Context, arguments: &Serve) -> Outcome {
         .map_err(|error| Failure::error(format!("cannot listen to signals: {error}")))?;
     let mut interrupts = Interrupts::listen(true)?;
     let database = settings.database.url();
+    let scheme = if settings.secured { "https" } else { "http" };
     let server = Server::start(settings).await?;
     let address = server.address();
     // Scripts wait for this one line; `--quiet` does not hide it.
     context.printer.say(format!(
-        "listening on http://{address}, database {database}"
+        "listening on {scheme}://{address}, database {database}"
     ));
     if server.is_new() {
         context

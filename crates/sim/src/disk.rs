@@ -4,6 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
+use swath_model::access::Credential;
 use swath_model::event::Event;
 use swath_model::id::{CellDigest, InputDigest, JobDigest, SweepDigest};
 use swath_model::probe::WorkloadKey;
@@ -122,6 +123,10 @@ impl Store for Disk {
 
     async fn start(&self) -> Result<Start> {
         self.reached()?.start().await
+    }
+
+    async fn credentials(&self) -> Result<Vec<Credential>> {
+        self.reached()?.credentials().await
     }
 
     async fn open_cells(&self, after: CellKey, limit: u32) -> Result<Vec<StoredCell>> {

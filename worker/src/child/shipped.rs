@@ -279,12 +279,14 @@ fn make_room(files: &Path, bytes: u64, but: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use swath_proto::secure::Caller;
+
     use super::*;
 
     fn nobody(state: &Path) -> Shelf {
         Shelf::new(
             state,
-            Client::new(&["http://127.0.0.1:9".to_owned()]).unwrap(),
+            Client::new(&["http://127.0.0.1:9".to_owned()], Caller::default()).unwrap(),
         )
     }
 

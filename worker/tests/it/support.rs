@@ -142,6 +142,7 @@ impl Bench {
     pub(crate) fn new(coordinator: &Coordinator, slots: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let settings = Settings {
+            token_file: None,
             coordinators: vec![coordinator.url()],
             name: "w".parse().unwrap(),
             take_name: false,

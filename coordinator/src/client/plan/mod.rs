@@ -197,7 +197,7 @@ impl Oracle {
     async fn open(context: &Context) -> Self {
         let (opened, whom) = match &context.target {
             Target::Named(urls) => {
-                let opened = Connection::reach(urls, DIAL_DEADLINE).await;
+                let opened = Connection::reach(urls, &context.caller, DIAL_DEADLINE).await;
                 (opened, urls.join(" or "))
             }
             Target::Database(database) if !database.exists() => return Self::Nobody,

@@ -149,7 +149,7 @@ async fn again(
     store.close().await.map_err(Failure::error)?;
     kept?;
     let mut interrupts = Interrupts::listen(true)?;
-    let mut connection = Connection::start(&Database::Sqlite(path), policy).await?;
+    let mut connection = Connection::start(&Database::Sqlite(path), policy, None).await?;
     let mut worker = LocalWorker::start(&settings, connection.url(), &needs)?;
     let goal = Goal { sweep, timeout };
     let ended = tokio::select! {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use swath_proto::address::endpoint;
 use swath_proto::limits::{CALL_DEADLINE, CONNECT_DEADLINE, EXCHANGE_WAIT_MAX};
+use swath_proto::secure::Caller;
 use swath_proto::{DispatchClient, PROTOCOL_VERSION, v1};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
@@ -42,7 +43,7 @@ pub(crate) fn runtime() -> Runtime {
 pub(crate) fn client(url: &str) -> DispatchClient {
     let endpoint = endpoint(url).expect("the URL of a coordinator");
     let endpoint = endpoint.connect_timeout(CONNECT_DEADLINE);
-    DispatchClient::new(endpoint.tcp_nodelay(true).connect_lazy())
+    DispatchClient::new(Caller::default().line_lazy(&endpoint.tcp_nodelay(true)))
 }
 
 /// What a worker says first.
