@@ -237,6 +237,7 @@ mod tests {
             held: Some(v1::Held {
                 job: vec![7; 32],
                 attempt,
+                lease: Vec::new(),
             }),
             outcome: Some(v1::finish::Outcome::Measured(measurement)),
             provenance: None,
@@ -272,6 +273,7 @@ mod tests {
         let held = |attempt| v1::Held {
             job: vec![7; 32],
             attempt,
+            lease: Vec::new(),
         };
         list.granted(&held(1));
         list.granted(&held(1));
