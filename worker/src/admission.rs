@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use data_encoding::HEXLOWER;
 use rcgen::{CertificateParams, KeyPair};
 use serde::{Deserialize, Serialize};
 use swath_model::id::WorkerName;
@@ -235,8 +236,8 @@ impl Admission {
             let status = match asked {
                 Ok(Ok(reply)) => {
                     let kept = Kept {
-                        chain: reply.chain.iter().map(|it| hex(it)).collect(),
-                        key: hex(key.serialized_der()),
+                        chain: reply.chain.iter().map(|it| HEXLOWER.encode(it)).collect(),
+                        key: HEXLOWER.encode(key.serialized_der()),
                         worker: self.worker.to_string(),
                         from_s: asked_at,
                         until_s: asked_at + reply.life_ms / 1000,
@@ -362,17 +363,9 @@ fn now_s() -> u64 {
     now.map_or(0, |now| now.as_secs())
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn bytes(digits: &str) -> Result<Vec<u8>, AdmissionError> {
-    let pair = |at: usize| {
-        let pair = digits.get(at..at + 2);
-        pair.and_then(|pair| u8::from_str_radix(pair, 16).ok())
-    };
-    let bytes: Option<Vec<u8>> = (0..digits.len()).step_by(2).map(pair).collect();
-    bytes.ok_or_else(|| AdmissionError::Other("the kept certificate is damaged".to_owned()))
+    let bytes = HEXLOWER.decode(digits.as_bytes());
+    bytes.map_err(|_| AdmissionError::Other("the kept certificate is damaged".to_owned()))
 }
 
 #[cfg(test)]

@@ -22,14 +22,14 @@ pub(super) fn make(directory: &Path) -> Result<()> {
 fn check_private(path: &Path) -> Result<()> {
     let about = path.metadata();
     let about = about.map_err(|error| IdentityError::at(path, error))?;
-    if about.mode() & 0o077 == 0 {
-        return Ok(());
+    if about.mode() & 0o077 != 0 {
+        let mode = if about.is_dir() { "700" } else { "600" };
+        let shown = path.display();
+        return Err(IdentityError(format!(
+            "{shown} can be read by others; `chmod {mode} {shown}` keeps it to you"
+        )));
     }
-    let mode = if about.is_dir() { "700" } else { "600" };
-    let shown = path.display();
-    Err(IdentityError(format!(
-        "{shown} can be read by others; `chmod {mode} {shown}` keeps it to you"
-    )))
+    Ok(())
 }
 
 /// Writes a file beside its place, then puts it there.

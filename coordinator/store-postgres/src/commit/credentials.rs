@@ -2,6 +2,7 @@
 
 use sqlx::query;
 use swath_model::access::Credential;
+use swath_model::time::Timestamp;
 
 use crate::error::Result;
 use crate::session::Session;
@@ -26,8 +27,8 @@ pub(super) async fn write(session: &mut Session, rows: &[Credential]) -> Result<
             row.uses_left.map(i64::from),
             row.created_at.as_ms(),
             &*created_by,
-            row.expires_at.map(|at| at.as_ms()),
-            row.revoked_at.map(|at| at.as_ms())
+            row.expires_at.map(Timestamp::as_ms),
+            row.revoked_at.map(Timestamp::as_ms)
         )
         .execute(&mut *session)
         .await?;

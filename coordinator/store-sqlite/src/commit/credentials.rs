@@ -2,6 +2,7 @@
 
 use sqlx::query;
 use swath_model::access::Credential;
+use swath_model::time::Timestamp;
 
 use crate::error::Result;
 use crate::writer::Tx;
@@ -12,8 +13,8 @@ pub(super) async fn write(tx: &mut Tx, rows: &[Credential]) -> Result<()> {
         let role = row.role.name();
         let secret = row.secret.as_ref().map(|it| &it.as_bytes()[..]);
         let created_at = row.created_at.as_ms();
-        let expires_at = row.expires_at.map(|at| at.as_ms());
-        let revoked_at = row.revoked_at.map(|at| at.as_ms());
+        let expires_at = row.expires_at.map(Timestamp::as_ms);
+        let revoked_at = row.revoked_at.map(Timestamp::as_ms);
         query!(
             "INSERT INTO credential (id, role, holder, secret, uses_left, created_at, created_by,
                                      expires_at, revoked_at)
