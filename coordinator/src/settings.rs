@@ -127,10 +127,7 @@ fn caller(file: Option<&Path>, target: &Target) -> Outcome<Caller> {
         Target::Named(urls) => urls.iter().any(|url| url.starts_with("https://")),
         Target::Database(_) | Target::Nearest(_) => false,
     };
-    let usual = || {
-        let path = usual_token().filter(|path| asks && path.exists());
-        path
-    };
+    let usual = || usual_token().filter(|path| asks && path.exists());
     let Some(path) = file.map(Path::to_path_buf).or_else(usual) else {
         return Ok(Caller::default());
     };

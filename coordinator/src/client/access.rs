@@ -213,7 +213,7 @@ async fn list(context: &Context) -> Outcome {
             it.standing.clone(),
             it.created_by.clone(),
         ];
-        listing.push(&it.id.to_string(), fields, document(it));
+        listing.push(it.id.to_string(), fields, document(it));
     }
     let asked = &context.asked;
     let hint = format!("no token yet; `coordinator init{asked}` makes the first one");
@@ -271,7 +271,7 @@ pub(crate) fn audit(context: &Context) -> Outcome {
             entry.what.clone(),
             entry.more_refused.to_string(),
         ];
-        listing.push(&line.number.to_string(), fields, document(line));
+        listing.push(line.number.to_string(), fields, document(line));
     }
     print_listing(context, &listing, "nothing happened yet")?;
     if verdict.wrong.is_empty() {
