@@ -30,15 +30,14 @@ fn what_each_may_do() {
         person(Role::Worker),
         Principal::Local,
     ];
-    let mut text = String::new();
-    for principal in &principals {
+    let rows = principals.each_ref().map(|principal| {
         let reaches = Deed::ALL.map(|deed| match principal.reach(deed) {
             None => format!("{deed:?} -"),
             Some(reach) => format!("{deed:?} {reach:?}"),
         });
-        text += &format!("{principal}: {}\n", reaches.join(", "));
-    }
-    insta::assert_snapshot!(text, @r"
+        format!("{principal}: {}", reaches.join(", "))
+    });
+    insta::assert_snapshot!(rows.join("\n"), @r"
     somebody without a token or certificate: Ask All, Read -, Submit -, ChangeSweep -, ChangeLab -, GiveAccess -, Work -, Enrol -
     a worker with the token 0707070707070707: Ask All, Read -, Submit -, ChangeSweep -, ChangeLab -, GiveAccess -, Work -, Enrol All
     worker gpu1: Ask All, Read -, Submit -, ChangeSweep -, ChangeLab -, GiveAccess -, Work Own, Enrol Own
