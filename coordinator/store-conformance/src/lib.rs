@@ -324,7 +324,14 @@ mod tests {
             ("finishing", include_str!("finishing.rs")),
             ("judging", include_str!("judging.rs")),
             ("keeping", include_str!("keeping.rs")),
-            ("schema", include_str!("schema.rs")),
+            (
+                "schema",
+                concat!(
+                    include_str!("schema/mod.rs"),
+                    include_str!("schema/around.rs")
+                ),
+            ),
+            ("admitting", include_str!("admitting.rs")),
             ("leasing", include_str!("leasing.rs")),
             ("sessions", include_str!("sessions.rs")),
             ("sweeping", include_str!("sweeping.rs")),
