@@ -1,6 +1,7 @@
 //! Calls to the coordinators; of several, to the one that leads.
 
 use std::collections::BTreeMap;
+use std::mem::take;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tokio::sync::watch;
 use tonic::transport::Endpoint;
 use tonic::{Request, Status};
 
+use crate::leases::Leases;
 use swath_agent::{Call, CallError, Reply};
 
 /// How often one call moves along when other calls found another coordinator
@@ -38,6 +40,8 @@ struct Shared {
     lines: Mutex<BTreeMap<String, Line>>,
     /// Who this worker is to them.
     caller: Caller,
+    /// What proves that attempts are its own.
+    leases: Leases,
 }
 
 /// Connections to one coordinator. Heartbeats have a connection of their own,
@@ -89,7 +93,7 @@ impl Client {
     /// # Errors
     ///
     /// When one of the addresses is not valid, or there are none.
-    pub fn new(addresses: &[String], caller: Caller) -> Result<Self, AddressError> {
+    pub fn new(addresses: &[String], caller: Caller, leases: Leases) -> Result<Self, AddressError> {
         let first = addresses.first().map_or("", String::as_str);
         endpoint(first)?;
         for address in addresses {
@@ -101,6 +105,7 @@ impl Client {
                 last: watch::Sender::new(first.to_owned()),
                 lines: Mutex::default(),
                 caller,
+                leases,
             }),
         })
     }
@@ -225,7 +230,7 @@ impl Shared {
         };
         let deadline = limits::CALL_DEADLINE + waits;
         tokio::select! {
-            made = tokio::time::timeout(deadline, line.make(call)) => match made {
+            made = tokio::time::timeout(deadline, line.make(call, &self.leases)) => match made {
                 Ok(Ok(reply)) => Told::Final(Ok(reply)),
                 Ok(Err(told)) => told,
                 Err(_) => Told::Elsewhere(format!("no answer for {} s", deadline.as_secs()), None),
@@ -338,27 +343,35 @@ impl Line {
         Ok(content)
     }
 
-    async fn make(mut self, call: Call) -> Result<Reply, Told> {
+    async fn make(mut self, call: Call, leases: &Leases) -> Result<Reply, Told> {
         match call {
             Call::Hello(hello) => {
-                let held = hello.held.len();
-                let request = Request::new(convert::hello_message(*hello));
-                let reply = self.bulk.hello(request).await?;
-                Ok(welcome(&reply.into_inner(), held)?)
+                let held = hello.held.clone();
+                let mut message = convert::hello_message(*hello);
+                leases.add_to(&mut message.held, &held);
+                let reply = self.bulk.hello(Request::new(message)).await?;
+                Ok(welcome(&reply.into_inner(), held.len())?)
             }
             Call::Exchange { exchange, wait } => {
-                let finishes = exchange.finishes.len();
+                let held: Vec<_> = exchange.finishes.iter().map(|it| it.held).collect();
                 let wait_ms = wait.as_millis() as u32;
-                let request = Request::new(convert::exchange_message(exchange, wait_ms));
-                let reply = self.bulk.exchange(request).await?;
-                Ok(exchanged(reply.into_inner(), finishes)?)
+                let mut message = convert::exchange_message(exchange, wait_ms);
+                let named = message
+                    .finishes
+                    .iter_mut()
+                    .filter_map(|it| it.held.as_mut());
+                leases.add_to(named, &held);
+                let reply = self.bulk.exchange(Request::new(message)).await?;
+                let reply = exchanged(reply.into_inner(), held.len(), leases)?;
+                leases.over(held);
+                Ok(reply)
             }
             Call::Heartbeat { owner, held } => {
                 let count = held.len();
                 let request = v1::HeartbeatRequest {
                     worker: owner.worker.to_string(),
                     session: owner.session.0,
-                    held: held.into_iter().map(convert::held_message).collect(),
+                    held: held.into_iter().map(|held| leases.message(held)).collect(),
                 };
                 let reply = self.beats.heartbeat(request).await?;
                 let reply = reply.into_inner();
@@ -369,11 +382,14 @@ impl Line {
             }
             Call::Observe { owner, reports } => {
                 let count = reports.len();
-                let request = v1::ObserveRequest {
+                let held: Vec<_> = reports.iter().map(|it| it.held).collect();
+                let mut request = v1::ObserveRequest {
                     worker: owner.worker.to_string(),
                     session: owner.session.0,
                     reports: reports.into_iter().map(convert::report_message).collect(),
                 };
+                let named = request.reports.iter_mut().filter_map(|it| it.held.as_mut());
+                leases.add_to(named, &held);
                 let reply = self.bulk.observe(request).await?;
                 Ok(Reply::Observed(verdicts(
                     &reply.into_inner().verdicts,
@@ -381,8 +397,11 @@ impl Line {
                 )?))
             }
             Call::Release { owner, releases } => {
-                let request = convert::release_request(&owner, releases);
+                let held: Vec<_> = releases.iter().map(|it| it.held).collect();
+                let mut request = convert::release_request(&owner, releases);
+                leases.add_to(&mut request.held, &held);
                 self.bulk.release(request).await?;
+                leases.over(held);
                 Ok(Reply::Released)
             }
             Call::Goodbye { owner } => {
@@ -406,16 +425,28 @@ fn welcome(reply: &v1::HelloReply, held: usize) -> Result<Reply, CallError> {
     })
 }
 
-fn exchanged(reply: v1::ExchangeReply, finishes: usize) -> Result<Reply, CallError> {
+fn exchanged(
+    reply: v1::ExchangeReply,
+    finishes: usize,
+    leases: &Leases,
+) -> Result<Reply, CallError> {
     if reply.acks.len() != finishes {
         let count = reply.acks.len();
         return Err(unreadable(format!("{count} acks for {finishes} outcomes")));
     }
     let acks = reply.acks.into_iter().map(convert::ack);
-    let grants = reply.grants.into_iter().map(convert::grant);
+    let grant = |mut message: v1::Grant| {
+        let lease = message.held.as_mut().map(|held| take(&mut held.lease));
+        let grant = convert::grant(message)?;
+        leases.keep(grant.held, lease.unwrap_or_default());
+        Ok(grant)
+    };
+    let grants = reply.grants.into_iter().map(grant);
     Ok(Reply::Exchanged {
         acks: acks.collect::<Result<_, _>>().map_err(unreadable)?,
-        grants: grants.collect::<Result<_, _>>().map_err(unreadable)?,
+        grants: grants
+            .collect::<Result<_, convert::DecodeError>>()
+            .map_err(unreadable)?,
         drain: reply.drain,
     })
 }
@@ -477,6 +508,6 @@ mod tests {
             reasons(vec![vain("a"), vain("b")]),
             "http://a: refused; http://b: refused"
         );
-        assert!(Client::new(&[], Caller::default()).is_err());
+        assert!(Client::new(&[], Caller::default(), Leases::default()).is_err());
     }
 }

@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 
 use crate::child::{Children, Setting, Shelf, kill_leftovers};
 use crate::client::Client;
+use crate::leases::Leases;
 use crate::out::{self, Outs};
 use crate::settings::{Cli, Settings};
 use crate::spool::{Restored, Service, Spool, now_ms};
@@ -86,7 +87,8 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
     // Taken, it ends no process: a write beyond `ulimit -f` fails instead, and is told.
     let too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
     let _too_large = take(too_large, "take SIGXFSZ")?;
-    let (spool, restored) = Spool::open(&settings.state_dir, now_ms())?;
+    let leases = Leases::default();
+    let (spool, restored) = Spool::open(&settings.state_dir, &leases, now_ms())?;
     tell_of(&restored);
     // The state directory is this worker's by now, and with it the certificate there.
     let admission = settings.admission();
@@ -95,7 +97,7 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
         return Ok(Exit::Done);
     };
     let admitted = admitted?;
-    let client = Client::new(&settings.coordinators, admitted.caller.clone())?;
+    let client = Client::new(&settings.coordinators, admitted.caller.clone(), leases)?;
     tokio::spawn(admitted.keep_up(admission));
     let setting = clean(&settings, restored.state_id)?;
     let outs = setting.outs.clone();

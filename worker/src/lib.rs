@@ -10,6 +10,7 @@ pub mod client;
 pub mod daemon;
 pub mod devices;
 pub mod hardware;
+pub mod leases;
 pub mod out;
 pub mod settings;
 pub mod spool;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use swath_model::id::{Owner, WorkerName};
-use swath_model::message::{Exchange, Exchanged};
+use swath_model::message::{Ack, Exchange, Exchanged, Grant, Verdict};
 use swath_proto::v1::dispatch_server::Dispatch;
 use swath_proto::{PROTOCOL_VERSION, convert, limits, v1};
 use tokio::time::Instant;
@@ -12,7 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::access::Caller;
+use super::access::{Caller, Proven};
 use super::error::{ApiError, other_protocol, worker_status};
 use super::inputs::{Pieces, fetch};
 use super::keeping::retained;
@@ -34,9 +34,12 @@ impl Dispatch for DispatchService {
         if message.protocol != PROTOCOL_VERSION {
             return Err(other_protocol(message.protocol));
         }
-        let hello = convert::hello(message)?;
+        let named = message.held.clone();
+        let mut hello = convert::hello(message)?;
         let worker = hello.worker.clone();
         self.is_itself(&caller, &worker)?;
+        let proven = self.proven(&caller, &worker, named.iter().map(Some))?;
+        hello.held = proven.only(hello.held);
         let state = &self.state;
         let held = hello.held.len();
         let welcome = state
@@ -48,11 +51,7 @@ impl Dispatch for DispatchService {
         tracing::info!(%worker, session = %welcome.session, held, requeued = welcome.requeued, "worker says hello");
         Ok(Response::new(v1::HelloReply {
             session: welcome.session.0,
-            verdicts: welcome
-                .verdicts
-                .into_iter()
-                .map(convert::verdict_message)
-                .collect(),
+            verdicts: verdict_messages(&proven, welcome.verdicts),
             heartbeat_ms: state.policy.heartbeat_ms,
             ttl_ms: state.policy.ttl_ms,
             drain_ms: state.policy.drain_ms,
@@ -63,21 +62,23 @@ impl Dispatch for DispatchService {
         let caller = Caller::of(&request);
         let message = request.into_inner();
         let wait = Duration::from_millis(u64::from(message.wait_ms)).min(limits::EXCHANGE_WAIT_MAX);
-        let exchange = convert::exchange(message)?;
+        let named: Vec<_> = message.finishes.iter().map(|it| it.held.clone()).collect();
+        let mut exchange = convert::exchange(message)?;
         let worker = exchange.owner.worker.clone();
         self.is_itself(&caller, &worker)?;
+        let proven = self.proven(&caller, &worker, named.iter().map(Option::as_ref))?;
+        exchange.finishes = proven.only(exchange.finishes);
         let exchanged = self.exchange_or_wait(exchange, wait).await?;
+        let acks = proven.answers(exchanged.acks, Ack::Stale);
+        let grant = |grant: Grant| {
+            let lease = self.state.access.lease_of(grant.held, &worker);
+            let mut message = convert::grant_message(grant);
+            message.held.get_or_insert_default().lease = lease;
+            message
+        };
         Ok(Response::new(v1::ExchangeReply {
-            acks: exchanged
-                .acks
-                .into_iter()
-                .map(convert::ack_message)
-                .collect(),
-            grants: exchanged
-                .grants
-                .into_iter()
-                .map(convert::grant_message)
-                .collect(),
+            acks: acks.into_iter().map(convert::ack_message).collect(),
+            grants: exchanged.grants.into_iter().map(grant).collect(),
             drain: self.state.is_draining(&worker),
         }))
     }
@@ -87,6 +88,8 @@ impl Dispatch for DispatchService {
         let message = request.into_inner();
         let owner = self.owner(&caller, &message.worker, message.session)?;
         let held = convert::held_all(&message.held)?;
+        let proven = self.proven(&caller, &owner.worker, message.held.iter().map(Some))?;
+        let held = proven.only(held);
         let state = &self.state;
         let drain = state.is_draining(&owner.worker);
         let verdicts = state
@@ -95,7 +98,7 @@ impl Dispatch for DispatchService {
             .await
             .map_err(worker_status)?;
         Ok(Response::new(v1::HeartbeatReply {
-            verdicts: verdicts.into_iter().map(convert::verdict_message).collect(),
+            verdicts: verdict_messages(&proven, verdicts),
             drain,
         }))
     }
@@ -104,7 +107,10 @@ impl Dispatch for DispatchService {
         let caller = Caller::of(&request);
         let message = request.into_inner();
         let owner = self.owner(&caller, &message.worker, message.session)?;
+        let named: Vec<_> = message.reports.iter().map(|it| it.held.clone()).collect();
         let reports = convert::reports(message.reports)?;
+        let proven = self.proven(&caller, &owner.worker, named.iter().map(Option::as_ref))?;
+        let reports = proven.only(reports);
         let state = &self.state;
         let verdicts = state
             .engine
@@ -112,7 +118,7 @@ impl Dispatch for DispatchService {
             .await
             .map_err(worker_status)?;
         Ok(Response::new(v1::ObserveReply {
-            verdicts: verdicts.into_iter().map(convert::verdict_message).collect(),
+            verdicts: verdict_messages(&proven, verdicts),
         }))
     }
 
@@ -121,6 +127,8 @@ impl Dispatch for DispatchService {
         let message = request.into_inner();
         let owner = self.owner(&caller, &message.worker, message.session)?;
         let releases = convert::releases(&message)?;
+        let proven = self.proven(&caller, &owner.worker, message.held.iter().map(Some))?;
+        let releases = proven.only(releases);
         let state = &self.state;
         let lacks = releases.iter().find_map(|it| it.lack.as_ref());
         let lacks = lacks.map(tracing::field::display);
@@ -205,6 +213,17 @@ impl DispatchService {
         Err(Status::permission_denied(why))
     }
 
+    /// Which of the attempts that it names a worker has proved to hold.
+    fn proven<'a>(
+        &self,
+        caller: &Caller,
+        worker: &WorkerName,
+        named: impl Iterator<Item = Option<&'a v1::Held>>,
+    ) -> Result<Proven, Status> {
+        let state = &self.state;
+        state.access.proven(state.now(), caller, worker, named)
+    }
+
     /// Refuses a session that is not its worker's newest.
     async fn check(&self, owner: Owner) -> Result<(), Status> {
         let state = &self.state;
@@ -239,4 +258,10 @@ impl DispatchService {
         let exchanged = exchanged.map_err(worker_status)?;
         Ok(exchanged)
     }
+}
+
+/// The verdicts on attempts; those that are not proved are no longer the worker's.
+fn verdict_messages(proven: &Proven, verdicts: Vec<Verdict>) -> Vec<i32> {
+    let verdicts = proven.answers(verdicts, Verdict::Fenced);
+    verdicts.into_iter().map(convert::verdict_message).collect()
 }

@@ -281,12 +281,19 @@ fn make_room(files: &Path, bytes: u64, but: &Path) -> io::Result<()> {
 mod tests {
     use swath_proto::secure::Caller;
 
+    use crate::leases::Leases;
+
     use super::*;
 
     fn nobody(state: &Path) -> Shelf {
         Shelf::new(
             state,
-            Client::new(&["http://127.0.0.1:9".to_owned()], Caller::default()).unwrap(),
+            Client::new(
+                &["http://127.0.0.1:9".to_owned()],
+                Caller::default(),
+                Leases::default(),
+            )
+            .unwrap(),
         )
     }
 

@@ -27,6 +27,7 @@ use self::lock::Lock;
 use self::record::{Ended, Record};
 pub use self::service::Service;
 pub(crate) use self::service::now_ms;
+use crate::leases::Leases;
 use swath_agent::Entry;
 
 /// How long acknowledged outcomes are kept.
@@ -143,6 +144,8 @@ pub struct Spool {
     state_id: StateId,
     /// None while the directory is not there.
     lock: Option<Lock>,
+    /// Written and read with the outcomes.
+    leases: Leases,
 }
 
 impl Spool {
@@ -151,7 +154,11 @@ impl Spool {
     /// # Errors
     ///
     /// When another worker has it open, or it cannot be written.
-    pub fn open(directory: &Path, now_ms: u64) -> Result<(Self, Restored), SpoolError> {
+    pub fn open(
+        directory: &Path,
+        leases: &Leases,
+        now_ms: u64,
+    ) -> Result<(Self, Restored), SpoolError> {
         let lock = lock(directory)?;
         let mut spool = Self {
             directory: directory.to_owned(),
@@ -161,8 +168,11 @@ impl Spool {
             current: None,
             state_id: identity::of(directory)?,
             lock: Some(lock),
+            leases: leases.clone(),
         };
         let restored = spool.begin(now_ms)?;
+        let recent = restored.recent.iter().map(|entry| entry.finish.held);
+        leases.over(recent);
         Ok((spool, restored))
     }
 
@@ -235,8 +245,10 @@ impl Spool {
             {
                 match record::read(line) {
                     Some(Record::Outcome(ended)) => {
+                        let lease = ended.lease();
                         let entry = ended.into_entry();
                         let held = entry.finish.held;
+                        self.leases.keep(held, lease);
                         // A copy after the acknowledgement means that the
                         // coordinator had lost it and needs it again.
                         done.remove(&held);
@@ -304,7 +316,12 @@ impl Spool {
     pub fn put(&mut self, entries: &[Entry], now_ms: u64) -> io::Result<()> {
         let mut records: Vec<_> = entries
             .iter()
-            .map(|entry| Record::Outcome(Box::new(Ended::from(entry))))
+            .map(|entry| {
+                Record::Outcome(Box::new(Ended::new(
+                    entry,
+                    &self.leases.of(entry.finish.held),
+                )))
+            })
             .collect();
         if records.is_empty() {
             records.push(Record::Probe);

@@ -1,5 +1,6 @@
 //! One line of the spool: a checksum and a JSON record.
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use swath_model::id::{Attempt, JobDigest};
 use swath_model::message::{Finish, Held, Report};
@@ -38,6 +39,9 @@ pub(super) struct Ended {
     provenance: Provenance,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     reports: Vec<Kept>,
+    /// What proves that the attempt was this worker's, in hex digits.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    lease: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,8 +54,9 @@ struct Kept {
     log: String,
 }
 
-impl From<&Entry> for Ended {
-    fn from(entry: &Entry) -> Self {
+impl Ended {
+    /// An outcome with the lease of its attempt, which may be empty.
+    pub(super) fn new(entry: &Entry, lease: &[u8]) -> Self {
         let finish = &entry.finish;
         let kept = |report: &Report| Kept {
             observations: report.observations.clone(),
@@ -64,11 +69,15 @@ impl From<&Entry> for Ended {
             outcome: finish.outcome.clone(),
             provenance: finish.provenance.clone(),
             reports: entry.reports.iter().map(kept).collect(),
+            lease: HEXLOWER.encode(lease),
         }
     }
-}
 
-impl Ended {
+    /// The lease of its attempt; empty where there is none.
+    pub(super) fn lease(&self) -> Vec<u8> {
+        HEXLOWER.decode(self.lease.as_bytes()).unwrap_or_default()
+    }
+
     pub(super) fn into_entry(self) -> Entry {
         let held = Held {
             job: self.job,

@@ -51,7 +51,7 @@ fn entry(number: u64, test_error: f64) -> Entry {
 }
 
 fn open(directory: &Path, now_ms: u64) -> (Spool, Restored) {
-    Spool::open(directory, now_ms).unwrap()
+    Spool::open(directory, &Leases::default(), now_ms).unwrap()
 }
 
 fn segment(directory: &Path, number: u64) -> PathBuf {
@@ -187,7 +187,7 @@ fn a_directory_has_one_worker_whatever_is_removed_in_it() {
     let path = directory.path().join("state");
     let (spool, _) = open(&path, 0);
     let refused = |wanted: bool| {
-        let opened = Spool::open(&path, 0).map(drop);
+        let opened = Spool::open(&path, &Leases::default(), 0).map(drop);
         assert_eq!(
             matches!(opened, Err(SpoolError::InUse { .. })),
             wanted,
@@ -300,4 +300,19 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_lease_comes_back_with_its_outcome() {
+    let directory = tempfile::tempdir().unwrap();
+    let leases = Leases::default();
+    let (mut spool, _) = Spool::open(directory.path(), &leases, 0).unwrap();
+    let (own, other) = (entry(1, 0.5), entry(2, 0.5));
+    leases.keep(own.finish.held, vec![7; 32]);
+    spool.put(&[own.clone(), other.clone()], 0).unwrap();
+    drop(spool);
+    let leases = Leases::default();
+    let _opened = Spool::open(directory.path(), &leases, 0).unwrap();
+    assert_eq!(leases.of(own.finish.held), [7; 32]);
+    assert!(leases.of(other.finish.held).is_empty());
 }

@@ -17,13 +17,21 @@ const ADDRESSES_MAX: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Guesses {
     since: BTreeMap<IpAddr, (Timestamp, u32)>,
+    /// When old ones were last looked for. That takes time, and an attack may come from
+    /// ever new addresses.
+    tidied_at: Option<Timestamp>,
 }
+
+/// How often old ones are looked for, where there is no more room.
+const TIDY_EVERY: Duration = Duration::from_secs(1);
 
 impl Guesses {
     /// Counts one more; whether it is one too many.
     pub(super) fn is_one_too_many(&mut self, from: IpAddr, now: Timestamp) -> bool {
-        if self.since.len() >= ADDRESSES_MAX {
+        let is_full = self.since.len() >= ADDRESSES_MAX;
+        if is_full && self.tidied_at.is_none_or(|at| now.since(at) >= TIDY_EVERY) {
             self.since.retain(|_, (since, _)| now.since(*since) < WHILE);
+            self.tidied_at = Some(now);
         }
         if self.since.len() >= ADDRESSES_MAX && !self.since.contains_key(&from) {
             return true;
@@ -64,5 +72,8 @@ mod tests {
             guesses.is_one_too_many(from, Timestamp::from_ms(0));
         }
         assert_eq!(guesses.since.len(), ADDRESSES_MAX);
+        let late = IpAddr::from(Ipv4Addr::BROADCAST);
+        assert!(guesses.is_one_too_many(late, Timestamp::from_ms(1)));
+        assert!(!guesses.is_one_too_many(late, Timestamp::from_ms(60_000)));
     }
 }
