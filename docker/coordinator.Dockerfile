@@ -14,7 +14,8 @@ RUN cargo build --locked --release -p swath-coordinator
 
 FROM ${BASE}
 RUN groupadd --system --gid 10001 swath \
-    && useradd --system --uid 10001 --gid swath --create-home --home-dir /var/lib/swath swath
+    && useradd --system --uid 10001 --gid swath --create-home --home-dir /var/lib/swath swath \
+    && install --directory --owner=swath --group=swath --mode=700 /var/lib/swath/identity /var/lib/swath/tokens
 COPY --from=build /src/target/release/coordinator /usr/local/bin/coordinator
 COPY docker/coordinator-entrypoint.sh /usr/local/bin/coordinator-entrypoint.sh
 USER swath

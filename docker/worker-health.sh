@@ -4,6 +4,11 @@
 set -eu
 most_seconds=120
 name=${SWATH_WORKER_NAME:-$(hostname)}
+# The token of a worker reads nothing.
+tokens=${SWATH_TOKENS:-/var/lib/swath/tokens}
+if [ -s "$tokens/viewer.token" ]; then
+    export SWATH_TOKEN_FILE="$tokens/viewer.token"
+fi
 known=$(coordinator --quiet workers -o jsonl)
 if ! worker=$(printf '%s\n' "$known" | grep -F "\"name\":\"$name\""); then
     echo "the coordinator does not know $name"

@@ -34,7 +34,8 @@ RUN apt-get update \
 # A named volume starts with the owner of the directory that it covers: both are made here.
 RUN groupadd --system --gid 10001 swath \
     && useradd --system --uid 10001 --gid swath --create-home --home-dir /var/lib/swath swath \
-    && install --directory --owner=swath --group=swath /var/lib/swath/data /var/lib/swath/state
+    && install --directory --owner=swath --group=swath /var/lib/swath/data /var/lib/swath/state \
+    && install --directory --owner=swath --group=swath --mode=700 /var/lib/swath/tokens
 COPY --from=build /opt/swath/libtorch /opt/swath/libtorch
 # The coordinator's command line is here for the health check.
 COPY --from=build /src/target/release/worker /src/target/release/trainer /src/target/release/coordinator /usr/local/bin/

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io;
+use std::net::IpAddr;
 
 use swath_coordinator::server::ServeError;
 use swath_proto::refusal::Refusal;
@@ -84,6 +85,12 @@ impl Failure {
                  again then",
             );
         }
+        if tried.iter().any(Tried::is_in_the_open) {
+            return failure.hint(
+                "a coordinator that other machines reach is at https://HOST:PORT; name it so, \
+                 with a token (docs/lab.md)",
+            );
+        }
         failure.hint(
             "start one with `coordinator serve`, or name another with `--coordinator URL` \
              or SWATH_COORDINATOR",
@@ -139,6 +146,15 @@ impl Tried {
             why: why.to_string(),
             stands_by: false,
         }
+    }
+
+    /// Whether it was asked over a network without encryption, which no coordinator
+    /// answers.
+    fn is_in_the_open(&self) -> bool {
+        let rest = self.url.strip_prefix("http://").unwrap_or_default();
+        let host = rest.rsplit_once(':').map_or(rest, |(host, _)| host);
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        !rest.is_empty() && host != "localhost" && !address.is_ok_and(|it| it.is_loopback())
     }
 
     /// A coordinator that answers, but does not lead.
@@ -200,6 +216,14 @@ mod tests {
         insta::assert_snapshot!(told(&[silent("http://127.0.0.1:7070")]), @r"
         cannot reach a coordinator at http://127.0.0.1:7070: connection refused
         start one with `coordinator serve`, or name another with `--coordinator URL` or SWATH_COORDINATOR
+        ");
+        for near in ["http://localhost:1", "http://[::1]:1", "https://head.lab:1"] {
+            let told = told(&[silent(near)]);
+            assert!(told.contains("start one with"), "{told}");
+        }
+        insta::assert_snapshot!(told(&[silent("http://head.lab:7070")]), @r"
+        cannot reach a coordinator at http://head.lab:7070: connection refused
+        a coordinator that other machines reach is at https://HOST:PORT; name it so, with a token (docs/lab.md)
         ");
         let standby = Tried::standby("http://a:1", "another coordinator leads: http://b:1");
         insta::assert_snapshot!(told(&[standby, silent("http://b:1")]), @r"
