@@ -2,6 +2,7 @@
 //! the metadata of the status, beside the message for people.
 
 use std::error::Error;
+use std::io;
 
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
@@ -23,6 +24,8 @@ pub enum Reason {
     /// Worker and coordinator use different protocols; trying again does not
     /// help.
     Protocol,
+    /// The caller's certificate is taken no more: trying again does not help.
+    Revoked,
     /// There is no such thing.
     NotFound,
     /// The request contradicts what exists.
@@ -37,10 +40,11 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::StaleSession,
         Self::NameTaken,
         Self::Protocol,
+        Self::Revoked,
         Self::NotFound,
         Self::Conflict,
         Self::NotLeader,
@@ -54,6 +58,7 @@ impl Reason {
             Self::StaleSession => "stale-session",
             Self::NameTaken => "name-taken",
             Self::Protocol => "protocol",
+            Self::Revoked => "revoked",
             Self::NotFound => "not-found",
             Self::Conflict => "conflict",
             Self::NotLeader => "not-leader",
@@ -68,6 +73,7 @@ impl Reason {
             Self::StaleSession | Self::NameTaken | Self::Protocol | Self::Conflict => {
                 Code::FailedPrecondition
             }
+            Self::Revoked => Code::Unauthenticated,
             Self::NotFound => Code::NotFound,
             Self::NotLeader | Self::WorkerAway => Code::Unavailable,
             Self::StoreFailed => Code::Internal,
@@ -161,8 +167,13 @@ pub fn innermost(error: &(dyn Error + 'static)) -> String {
     while let Some(source) = innermost.source() {
         innermost = source;
     }
+    let ended = |error: &io::Error| error.kind() == io::ErrorKind::UnexpectedEof;
     match innermost.downcast_ref::<Status>() {
         Some(status) => status.message().to_owned(),
+        // TLS has more to say of it, for programmers.
+        None if innermost.downcast_ref().is_some_and(ended) => {
+            "it closed the connection".to_owned()
+        }
         None => innermost.to_string(),
     }
 }

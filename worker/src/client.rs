@@ -292,6 +292,7 @@ impl From<Status> for Told {
             Refusal::Elsewhere { leader, message } => return Self::Elsewhere(message, leader),
             Refusal::Refused(Some(Reason::StaleSession)) => CallError::Stale(message.to_owned()),
             Refusal::Refused(Some(Reason::NameTaken)) => CallError::NameTaken(message.to_owned()),
+            Refusal::Refused(Some(Reason::Revoked)) => CallError::Revoked(message.to_owned()),
             Refusal::Refused(Some(Reason::Protocol)) => CallError::Protocol(format!(
                 "{message} (this worker is version {} and speaks protocol {PROTOCOL_VERSION})",
                 env!("CARGO_PKG_VERSION")

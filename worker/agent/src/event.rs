@@ -196,6 +196,9 @@ pub enum CallError {
     /// help.
     #[error("{0}")]
     Protocol(String),
+    /// The coordinator takes this worker's certificate no more.
+    #[error("{0}")]
+    Revoked(String),
     /// The coordinator did not answer, which may pass.
     #[error("{0}")]
     Unreachable(String),

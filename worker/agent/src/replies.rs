@@ -37,7 +37,7 @@ impl Agent {
             }
             Err(CallError::Stale(why)) => self.stale(&why),
             Err(CallError::NameTaken(why)) => self.exit(Exit::Displaced(why)),
-            Err(CallError::Protocol(why)) => self.exit(Exit::Failed(why)),
+            Err(CallError::Protocol(why) | CallError::Revoked(why)) => self.exit(Exit::Failed(why)),
             Err(CallError::Unreachable(why)) => {
                 self.unreachable(&why);
                 self.retry(kind, &why);

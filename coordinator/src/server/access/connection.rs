@@ -23,7 +23,7 @@ struct Inner {
     address: SocketAddr,
     /// From its certificate, which was verified.
     holder: Option<Holder>,
-    /// The tokens that were taken on this connection.
+    /// The credentials that were taken on this connection.
     shown: Mutex<BTreeSet<CredentialId>>,
     over: CancellationToken,
 }
@@ -46,10 +46,10 @@ impl Peer {
         self.0.holder.as_ref()
     }
 
-    /// Notes that a token was taken.
-    pub(super) fn note(&self, token: CredentialId) {
+    /// Notes that a token, or its certificate, was taken.
+    pub(super) fn note(&self, credential: CredentialId) {
         let mut shown = self.0.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.insert(token);
+        shown.insert(credential);
     }
 
     pub(super) fn shown(&self) -> BTreeSet<CredentialId> {

@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use swath_model::access::{Credential, CredentialId, Deed, Principal, TokenText};
 use swath_model::time::Timestamp;
+use swath_proto::refusal::Reason;
 use swath_store::StoreError;
 use tonic::{Request, Status};
 
@@ -156,10 +157,14 @@ impl Access {
             let worker = peer.holder().is_some_and(|holder| {
                 let id = CredentialId::of_worker(&holder.worker);
                 let credential = known.get(&id);
-                !credential.is_some_and(|it| it.takes_certificate(holder.issued_at))
+                let taken = credential.is_some_and(|it| it.takes_certificate(holder.issued_at));
+                // One that was never let through is told why by its first call.
+                !taken && peer.shown().contains(&id)
             });
             let token = |id: CredentialId| known.get(&id).is_none_or(|it| it.revoked_at.is_some());
-            worker || peer.shown().into_iter().any(token)
+            let shown = || peer.shown().into_iter().any(token);
+            // What a worker has shown is its certificate.
+            worker || peer.holder().is_none() && shown()
         });
     }
 
@@ -194,12 +199,13 @@ impl Access {
             return Ok(Principal::Anonymous);
         };
         if let Some(holder) = peer.holder() {
-            let known = self.get(CredentialId::of_worker(&holder.worker));
-            let taken = known.is_some_and(|it| it.takes_certificate(holder.issued_at));
-            if taken {
+            let id = CredentialId::of_worker(&holder.worker);
+            let taken = |it: Credential| it.takes_certificate(holder.issued_at);
+            if self.get(id).is_some_and(taken) {
+                peer.note(id);
                 return Ok(Principal::Worker(holder.worker.clone()));
             }
-            return Err(Status::unauthenticated(format!(
+            return Err(Reason::Revoked.status(format!(
                 "the certificate of worker `{}` was revoked; an admin takes it in again with \
                  `coordinator token create --role worker --name {}`",
                 holder.worker, holder.worker
