@@ -51,6 +51,11 @@ fn ip(words: &str) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
+/// The files that a namespace has in the place of those in `/etc`.
+fn etc(name: &str) -> PathBuf {
+    Path::new("/etc/netns").join(name)
+}
+
 impl Lab {
     /// None where this user may make no networks.
     fn make() -> Option<Self> {
@@ -79,7 +84,7 @@ impl Lab {
             steps.push(format!("-n {name} link set {end} up"));
             steps.push(format!("-n {name} link set lo up"));
             // `ip netns exec` puts it in the place of /etc/hosts.
-            let etc = lab.etc(name);
+            let etc = etc(name);
             fs::create_dir_all(&etc).expect("a directory");
             let hosts = "127.0.0.1 localhost\n10.123.45.1 head.lab\n";
             fs::write(etc.join("hosts"), hosts).expect("hosts");
@@ -95,10 +100,6 @@ impl Lab {
         let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(lab.path("bin/scp"), executable).expect("a script");
         Some(lab)
-    }
-
-    fn etc(&self, name: &str) -> PathBuf {
-        Path::new("/etc/netns").join(name)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -140,7 +141,7 @@ impl Drop for Lab {
         for name in &self.names {
             ip(&format!("netns delete {name}"));
             // It may be that it was never made.
-            let _gone = fs::remove_dir_all(self.etc(name));
+            let _gone = fs::remove_dir_all(etc(name));
         }
     }
 }
@@ -192,6 +193,10 @@ fn id_of_bob(list: &str) -> String {
 }
 
 #[test]
+#[expect(
+    clippy::print_stderr,
+    reason = "whoever reads the log must see what was not tested"
+)]
 fn a_lab_is_set_up_as_the_page_says() {
     let Some(lab) = Lab::make() else {
         eprintln!("SKIPPED: only root can make network namespaces, with `ip` of iproute2");
