@@ -28,7 +28,13 @@ drain_ms = 5000
 pub struct Site {
     dir: TempDir,
     url: Option<String>,
+    /// Whether its coordinator asks everybody who they are.
+    secured: bool,
 }
+
+/// The files with the tokens of a secured site.
+const ADMIN_TOKEN: &str = "swath.db.identity/admin.token";
+const WORKER_TOKEN: &str = "worker.token";
 
 impl Default for Site {
     fn default() -> Self {
@@ -45,7 +51,34 @@ impl Site {
     pub fn new() -> Self {
         let dir = TempDir::new().expect("a temporary directory");
         std::fs::write(dir.path().join("policy.toml"), POLICY).expect("policy.toml");
-        Self { dir, url: None }
+        Self {
+            dir,
+            url: None,
+            secured: false,
+        }
+    }
+
+    /// An empty site whose coordinator speaks TLS. Commands are an admin's, and any
+    /// number of workers are let in.
+    ///
+    /// # Panics
+    ///
+    /// When the commands that make its identity fail.
+    pub fn secured() -> Self {
+        let site = Self {
+            secured: true,
+            ..Self::new()
+        };
+        site.ok(&["init", "--host", "localhost"]);
+        let token = "token create --role worker --uses 0 --expires never --into";
+        let token: Vec<&str> = token.split(' ').chain([WORKER_TOKEN]).collect();
+        site.ok(&token);
+        site
+    }
+
+    /// Whether its coordinator speaks TLS.
+    pub const fn is_secured(&self) -> bool {
+        self.secured
     }
 
     /// Its directory.
@@ -104,7 +137,10 @@ impl Site {
     /// The same on this database, with these variables.
     pub fn serve_with(&mut self, database: &str, variables: &[(&str, String)]) -> Process {
         let listen = match &self.url {
-            Some(url) => url.trim_start_matches("http://").to_owned(),
+            Some(url) => url
+                .trim_start_matches("https://")
+                .trim_start_matches("http://")
+                .to_owned(),
             None => "127.0.0.1:0".to_owned(),
         };
         let mut process = self.serve_on(&listen, database, variables);
@@ -149,6 +185,9 @@ impl Site {
         command
             .arg("--state-dir")
             .arg(self.path().join(format!("state-{name}")));
+        if self.secured {
+            command.args(["--token-file", WORKER_TOKEN]);
+        }
         command
     }
 
@@ -181,6 +220,9 @@ impl Site {
         let mut command = self.coordinator();
         if let Some(url) = &self.url {
             command.env("SWATH_COORDINATOR", url);
+            if self.secured {
+                command.env("SWATH_TOKEN_FILE", ADMIN_TOKEN);
+            }
         }
         command.env("SWATH_USER", user).args(args);
         finish(

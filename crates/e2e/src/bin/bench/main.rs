@@ -19,6 +19,7 @@ mod sessions;
 mod store;
 mod stub;
 mod text;
+mod tls;
 mod training;
 
 use std::process::ExitCode;

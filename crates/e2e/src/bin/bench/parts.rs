@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use crate::text::{Figure, say, table, words_of};
-use crate::{commands, depth, fashion, flood, queue, restart, sessions, store, training};
+use crate::{commands, depth, fashion, flood, queue, restart, sessions, store, tls, training};
 
 /// The parts, and what each is about.
 const HELP: &str = "\
@@ -27,6 +27,9 @@ depth=1000000   what a null job costs with 1,000, 10,000, … up to so many jobs
 store=50        commands that read a store of so many sweeps on SQLite and, where a server is installed, on
                 Postgres; store=1000 is a million jobs and 20 million observations, 2 GB of disk and as
                 much again for Postgres, in the temporary directory, and many minutes to fill both
+tls             null jobs per second over TLS and in the open, by turns
+tls-sessions=1000
+                as `sessions`, over TLS: each session has a certificate and a connection of its own
 train           images per second and memory of the trainer on four networks, beside PyTorch (eager,
                 channels last, torch.compile) and the networks' convolutions alone, where
                 `python3 -c 'import torch'` works (SWATH_BENCH_PYTHON names the Python); about 15 minutes
@@ -42,7 +45,7 @@ enum Measure {
     Sized(u32, fn(u32) -> Vec<Figure>),
 }
 
-const PARTS: [(&str, Measure); 10] = [
+const PARTS: [(&str, Measure); 12] = [
     ("queue", Measure::AsItIs(queue::on_sqlite)),
     ("postgres", Measure::AsItIs(queue::on_postgres)),
     ("commands", Measure::AsItIs(commands::measure)),
@@ -51,6 +54,11 @@ const PARTS: [(&str, Measure); 10] = [
     ("restart", Measure::Sized(100_000, restart::measure)),
     ("depth", Measure::Sized(1_000_000, depth::measure)),
     ("store", Measure::Sized(50, store::measure)),
+    ("tls", Measure::AsItIs(tls::measure)),
+    (
+        "tls-sessions",
+        Measure::Sized(1_000, sessions::measure_secured),
+    ),
     ("train", Measure::AsItIs(training::measure)),
     ("fashion", Measure::AsItIs(fashion::measure)),
 ];

@@ -140,7 +140,7 @@ fn large_sweep(course: &Course, site: &Site, coordinator: &Process, figures: &mu
 }
 
 /// Jobs per second from the first grant to the last end.
-fn rate(document: &Value) -> f64 {
+pub(crate) fn rate(document: &Value) -> f64 {
     let empty = Vec::new();
     let jobs = document["jobs"].as_array().unwrap_or(&empty);
     let of = |key: &'static str| jobs.iter().filter_map(move |job| job[key].as_f64());

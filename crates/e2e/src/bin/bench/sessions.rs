@@ -8,8 +8,9 @@ use swath_e2e::{Process, Random, Site, SweepText};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use crate::stub::{Stub, client, runtime};
+use crate::stub::{Stub, client, client_of, runtime};
 use crate::text::{Checked, Figure, progress, quantile};
+use crate::tls;
 
 /// Sessions that share a connection. A coordinator handles 64 calls of one at a time, and here each session has one
 /// parked.
@@ -17,6 +18,18 @@ const PER_CONNECTION: usize = 40;
 /// How long heartbeats are measured: three intervals of production.
 const MEASURED: Duration = Duration::from_secs(30);
 const HEARTBEAT_GOAL_MS: f64 = 250.0;
+
+/// The same over TLS, where each session has a connection of its own.
+pub(crate) fn measure_secured(sessions: u32) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    let seconds = MEASURED.as_secs();
+    progress(&format!("{sessions} sessions over TLS for {seconds} s"));
+    if let Err(why) = heartbeats(Site::secured(), sessions, &mut figures) {
+        let what = format!("heartbeats of {sessions} sessions over TLS");
+        figures.push(Figure::failed(what, why));
+    }
+    figures
+}
 
 /// Everything about so many sessions.
 pub(crate) fn measure(sessions: u32) -> Vec<Figure> {
@@ -34,7 +47,7 @@ pub(crate) fn measure(sessions: u32) -> Vec<Figure> {
     });
     let seconds = MEASURED.as_secs();
     progress(&format!("{sessions} sessions for {seconds} s"));
-    if let Err(why) = heartbeats(sessions, &mut figures) {
+    if let Err(why) = heartbeats(Site::new(), sessions, &mut figures) {
         let what = format!("heartbeats of {sessions} sessions");
         figures.push(Figure::failed(what, why));
     }
@@ -42,8 +55,7 @@ pub(crate) fn measure(sessions: u32) -> Vec<Figure> {
 }
 
 /// A coordinator with the times of production.
-fn place() -> (Site, Process) {
-    let mut site = Site::new();
+fn place(mut site: Site) -> (Site, Process) {
     site.write("policy.toml", "");
     let coordinator = site.serve();
     (site, coordinator)
@@ -51,13 +63,14 @@ fn place() -> (Site, Process) {
 
 /// Milliseconds from dialling to the welcome, of workers that all begin in the same moment.
 fn at_once(workers: usize) -> Checked<Vec<f64>> {
-    let (site, _coordinator) = place();
+    let (site, _coordinator) = place(Site::new());
     let together = Arc::new(Barrier::new(workers));
     let mut tasks = JoinSet::new();
     let runtime = runtime();
     let _inside = runtime.enter();
     for index in 0..workers {
-        let (client, together) = (client(site.url()), Arc::clone(&together));
+        let client = client(site.url());
+        let together = Arc::clone(&together);
         tasks.spawn(async move {
             together.wait().await;
             let began = Instant::now();
@@ -77,8 +90,8 @@ async fn all(mut tasks: JoinSet<Checked<Vec<f64>>>) -> Checked<Vec<f64>> {
     Ok(times)
 }
 
-fn heartbeats(sessions: u32, figures: &mut Vec<Figure>) -> Checked {
-    let (site, coordinator) = place();
+fn heartbeats(site: Site, sessions: u32, figures: &mut Vec<Figure>) -> Checked {
+    let (site, coordinator) = place(site);
     let jobs = sessions.next_multiple_of(20);
     let sweep = SweepText::null_grid("held", 0, jobs);
     site.write("held.toml", &sweep.to_string());
@@ -89,7 +102,10 @@ fn heartbeats(sessions: u32, figures: &mut Vec<Figure>) -> Checked {
     let mut tasks = JoinSet::new();
     let mut shared = client(site.url());
     for index in 0..sessions as usize {
-        if index % PER_CONNECTION == 0 {
+        if site.is_secured() {
+            let own = runtime.block_on(tls::caller(&site, &name(index)))?;
+            shared = client_of(site.url(), &own);
+        } else if index % PER_CONNECTION == 0 {
             shared = client(site.url());
         }
         tasks.spawn(session(shared.clone(), index, Arc::clone(&ready)));
@@ -131,13 +147,18 @@ fn heartbeats(sessions: u32, figures: &mut Vec<Figure>) -> Checked {
     Ok(())
 }
 
+/// The name of a session's worker.
+fn name(index: usize) -> String {
+    format!("stub-{index}")
+}
+
 /// One session: a job held, an exchange parked, and heartbeats, whose times in milliseconds it returns.
 async fn session(
     client: swath_proto::DispatchClient,
     index: usize,
     ready: Arc<Barrier>,
 ) -> Checked<Vec<f64>> {
-    let mut stub = Stub::register(client, &format!("stub-{index}")).await?;
+    let mut stub = Stub::register(client, &name(index)).await?;
     stub.work(1).await?;
     // Whoever waits for another job before would get what is meant for others.
     ready.wait().await;

@@ -41,9 +41,18 @@ pub(crate) fn runtime() -> Runtime {
 ///
 /// When this is not the URL of a coordinator.
 pub(crate) fn client(url: &str) -> DispatchClient {
+    client_of(url, &Caller::default())
+}
+
+/// The same for somebody who shows something.
+///
+/// # Panics
+///
+/// When this is not the URL of a coordinator.
+pub(crate) fn client_of(url: &str, caller: &Caller) -> DispatchClient {
     let endpoint = endpoint(url).expect("the URL of a coordinator");
     let endpoint = endpoint.connect_timeout(CONNECT_DEADLINE);
-    DispatchClient::new(Caller::default().line_lazy(&endpoint.tcp_nodelay(true)))
+    DispatchClient::new(caller.line_lazy(&endpoint.tcp_nodelay(true)))
 }
 
 /// What a worker says first.
