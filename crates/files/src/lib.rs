@@ -3,8 +3,11 @@
 //!
 //! A file travels as pieces. Both ends digest it, and what the reader already
 //! has of its beginning is not sent again.
+//!
+//! Files that somebody names may be anywhere, and have limits ([`Named`]).
 
 mod list;
+mod named;
 mod pieces;
 
 use std::fs::File;
@@ -16,6 +19,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use swath_model::files::{Absent, FilePath};
 
+pub use self::named::{Kind, Named, Unread, read, read_text};
 pub use self::pieces::{Sink, Sum, answer};
 
 /// An open directory.
