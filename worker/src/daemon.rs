@@ -179,6 +179,8 @@ fn clean(settings: &Settings, state_id: StateId) -> Result<Setting, StartError> 
         trainer: settings.trainer.clone(),
         threads: settings.threads,
         data_dir: settings.data_dir.clone(),
+        allow_data: settings.allow_data.clone(),
+        data_bytes: settings.data_bytes,
         specs,
         checkpoints,
         kept_back: Cli::variables(),

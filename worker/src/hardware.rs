@@ -53,7 +53,7 @@ fn named(
             continue;
         }
         let (model, memory_bytes) = match device {
-            Device::Cpu => (cpu(), host_memory().unwrap_or(0)),
+            Device::Cpu => (cpu(), memory().unwrap_or(0)),
             Device::Cuda(number) => {
                 let (name, gpu) = gpu_of(*number, gpus, visible.as_deref())?;
                 let same = hardware.gpus.iter().find(|(_, known)| **known == name);
@@ -125,7 +125,7 @@ fn cpu_model(cpuinfo: &str) -> Option<&str> {
 }
 
 /// The memory of this host in bytes, or what its control group leaves of it.
-fn host_memory() -> Option<u64> {
+pub(crate) fn memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let total = total_memory(&text)?;
     let limits = [

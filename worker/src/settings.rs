@@ -103,6 +103,22 @@ pub struct Cli {
     #[arg(long, env = "SWATH_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
+    /// Directories and files that specs may name as data of their own, beside what is in
+    /// --data-dir; several are separated by colons. Links that lead out of them are not followed
+    #[arg(
+        long,
+        env = "SWATH_ALLOW_DATA",
+        value_name = "PATH",
+        value_delimiter = ':',
+        num_args = 1..
+    )]
+    pub allow_data: Vec<PathBuf>,
+
+    /// Refuse files of data that are larger than this, or unpack to more, such as `50GiB`
+    /// [default: half of the memory]
+    #[arg(long, env = "SWATH_DATA_BYTES", value_name = "SIZE", value_parser = size)]
+    pub data_bytes: Option<u64>,
+
     /// Where outcomes are kept until they are delivered, and checkpoints of running trainings
     /// [default: ~/.local/state/swath/NAME]
     #[arg(long, env = "SWATH_STATE_DIR", value_name = "DIR")]
@@ -245,6 +261,11 @@ pub struct Settings {
     pub threads: u32,
     /// Where data sets are.
     pub data_dir: PathBuf,
+    /// What specs may name as data beside what is in it.
+    pub allow_data: Vec<PathBuf>,
+    /// The most bytes of a file of data, and of what it unpacks to; none: as much as
+    /// the trainer takes.
+    pub data_bytes: Option<u64>,
     /// Where outcomes and checkpoints are kept.
     pub state_dir: PathBuf,
     /// Where workers have the directories of their attempts.
@@ -304,6 +325,8 @@ impl Settings {
             None => below_home("XDG_STATE_HOME", ".local/state", "--state-dir", &state)?,
         };
         let whole = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        let allow_data = cli.allow_data.into_iter().filter(|it| *it != Path::new(""));
+        let data_bytes = cli.data_bytes.filter(|bytes| *bytes > 0);
         let state_dir = whole(state_dir);
         let coordinators = each_once(cli.coordinator);
         Ok(Self {
@@ -317,6 +340,8 @@ impl Settings {
             hardware,
             threads,
             data_dir,
+            allow_data: allow_data.map(whole).collect(),
+            data_bytes: data_bytes.or_else(|| Some(hardware::memory()? / 2)),
             out: cli.out.map_or_else(|| state_dir.join("out"), whole),
             quota: Quota {
                 keep_bytes: cli.keep_bytes,

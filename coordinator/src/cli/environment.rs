@@ -61,7 +61,7 @@ pub(crate) const YES: &str = "SWATH_YES";
 pub(crate) const USER: &str = "SWATH_USER";
 
 /// Variables that belong to no flag of `coordinator`, with what they do.
-pub(crate) const OTHERS: [(&str, &str); 14] = [
+pub(crate) const OTHERS: [(&str, &str); 16] = [
     (
         USER,
         "who submits a sweep and owns it from then on; default: the login name",
@@ -79,6 +79,15 @@ pub(crate) const OTHERS: [(&str, &str); 14] = [
     (
         "SWATH_DATA_VERIFY",
         "set to anything: trainers check the digest of a decoded data set whenever they open it",
+    ),
+    (
+        "SWATH_ALLOW_DATA",
+        "`--allow-data` of `worker`: what specs may name as data besides, separated by colons",
+    ),
+    (
+        "SWATH_DATA_BYTES",
+        "`--data-bytes` of `worker`: the largest file of data, and the most that it unpacks to, \
+         such as `50GiB`; default: half of the memory",
     ),
     (
         "SWATH_TRAINER",

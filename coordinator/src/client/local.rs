@@ -29,13 +29,18 @@ pub(crate) struct Needs {
     pub(crate) trainer: bool,
     /// Programs that the sweep names.
     pub(crate) programs: BTreeSet<String>,
+    /// Files and directories that the sweep names as data.
+    pub(crate) data: BTreeSet<String>,
 }
 
 impl Needs {
     /// Adds what a job with this spec needs.
     pub(crate) fn add(&mut self, spec: &JobSpec) {
         match spec.work() {
-            Work::Training(_) => self.trainer = true,
+            Work::Training(training) => {
+                self.trainer = true;
+                self.data.extend(training.data_paths());
+            }
             Work::Command(command) => self.programs.extend(command.argv.first().cloned()),
             Work::Null => {}
         }
@@ -145,6 +150,9 @@ fn arguments(settings: &LocalSettings, coordinator: &str, needs: &Needs) -> Vec<
     for program in &needs.programs {
         arguments.extend(["--allow-command".to_owned(), program.clone()]);
     }
+    for path in &needs.data {
+        arguments.push(format!("--allow-data={path}"));
+    }
     arguments
 }
 
@@ -223,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_worker_may_run_what_the_sweep_names_and_nothing_else() {
+    fn a_worker_may_run_and_read_what_the_sweep_names_and_nothing_else() {
         let settings = LocalSettings {
             slots: 2,
             state_dir: "swath.db.worker".into(),
@@ -231,12 +239,13 @@ mod tests {
         let needs = Needs {
             trainer: false,
             programs: BTreeSet::from(["python3".to_owned()]),
+            data: BTreeSet::from(["images".to_owned()]),
         };
         let arguments = arguments(&settings, "http://127.0.0.1:4", &needs);
         assert_eq!(
             arguments.join(" "),
             "--coordinator http://127.0.0.1:4 --name local --take-name --device cpu:2 \
-             --state-dir swath.db.worker --allow-command python3"
+             --state-dir swath.db.worker --allow-command python3 --allow-data=images"
         );
     }
 }

@@ -467,6 +467,20 @@ mod tests {
     }
 
     #[test]
+    fn data_of_ones_own_are_needed_here() {
+        let mut training = job(1, StateName::Queued);
+        training.spec = json!({
+            "dataset": {"name": "folder", "path": "images", "size": 8},
+            "model": {"name": "resnet_preact", "depth": 8},
+            "batch_size": 8, "epochs": 1, "optimizer": {"lr": 0.1},
+            "extra_test_sets": ["tensors:other.safetensors"],
+        });
+        let needs = needs([training].iter());
+        let data: Vec<String> = needs.data.into_iter().collect();
+        assert_eq!(data, ["images", "other.safetensors"]);
+    }
+
+    #[test]
     fn the_awaited_sweep_goes_before_open_ones() {
         let mut open = sweep("open");
         open.priority = 4;

@@ -1,5 +1,6 @@
 //! What children are started with: words, variables and files.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
 use std::process::Command;
@@ -83,6 +84,19 @@ pub(super) fn prepare(command: &mut Command, setting: &Setting, device: Device, 
         .env(FAMILY, family)
         // A trainer cannot leak what it does not get.
         .env_remove("SWATH_TOKEN_FILE");
+}
+
+/// Tells a trainer which data specs may name. A program reads its data itself.
+pub(super) fn confine(command: &mut Command, setting: &Setting) {
+    // A path with a colon in it can be told to no process.
+    let plain = setting.allow_data.iter().map(|path| path.as_os_str());
+    let plain: Vec<&OsStr> = plain
+        .filter(|path| !path.as_encoded_bytes().contains(&b':'))
+        .collect();
+    command.env("SWATH_ALLOW_DATA", plain.join(OsStr::new(":")));
+    if let Some(bytes) = setting.data_bytes {
+        command.env("SWATH_DATA_BYTES", format!("{bytes}B"));
+    }
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ use tokio::net::unix::pipe::Sender;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use self::command::{SpecFile, of_line, prepare};
+use self::command::{SpecFile, confine, of_line, prepare};
 use self::family::Remaining;
 pub use self::family::{adopt_orphans, die_with, kill_leftovers};
 use self::guard::{Entrance, List, Place};
@@ -65,6 +65,11 @@ pub struct Setting {
     pub threads: u32,
     /// Where data sets are.
     pub data_dir: PathBuf,
+    /// What specs may name as data beside what is in it.
+    pub allow_data: Vec<PathBuf>,
+    /// The most bytes of a file of data, and of what it unpacks to; none: as much as
+    /// the trainer takes.
+    pub data_bytes: Option<u64>,
     /// The directory for the spec files of programs; it holds nothing else.
     pub specs: PathBuf,
     /// Where trainers keep checkpoints until their trainings end.
@@ -386,8 +391,9 @@ impl Starter {
             }
         };
         prepare(&mut command, setting, device, family);
-        if let Program::Command(line) = program {
-            command.envs(&line.environment);
+        match program {
+            Program::Trainer => confine(&mut command, setting),
+            Program::Command(line) => drop(command.envs(&line.environment)),
         }
         let place = self.list.as_ref().map(List::place);
         let entrance = Entrance::new(place.as_ref());

@@ -151,6 +151,8 @@ impl Bench {
             slots: vec![Device::Cpu; slots],
             threads: 1,
             data_dir: directory.path().join("data"),
+            allow_data: Vec::new(),
+            data_bytes: None,
             state_dir: directory.path().join("state"),
             out: directory.path().join("out"),
             quota: swath_agent::quota::Quota::default(),

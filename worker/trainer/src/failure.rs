@@ -36,6 +36,16 @@ impl Failure {
         Self::Invalid(message.into())
     }
 
+    /// The same of what a key of the spec names.
+    pub(crate) fn under(self, key: &str) -> Self {
+        let named = |what: String| format!("`{key}`: {what}");
+        match self {
+            Self::Invalid(what) => Self::Invalid(named(what)),
+            Self::Lacks(what) => Self::Lacks(named(what)),
+            other => other,
+        }
+    }
+
     /// The exit code of a command that ends with this failure.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {

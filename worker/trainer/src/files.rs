@@ -91,15 +91,15 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), Failure> {
         .map_err(|error| Failure::Crashed(format!("cannot write {}: {error}", to.display())))
 }
 
-/// Reads a whole file.
+/// Reads a whole file of at most `limit` bytes.
 ///
 /// # Errors
 ///
 /// [`Failure::Invalid`] with the path: every file that is read is one that the
 /// user named or must provide.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    fs::read(path)
-        .map_err(|error| Failure::Invalid(format!("cannot read {}: {error}", path.display())))
+pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
+    swath_files::read(path, limit)
+        .map_err(|why| Failure::Invalid(format!("cannot read {}: {why}", path.display())))
 }
 
 #[cfg(test)]
@@ -112,7 +112,7 @@ mod tests {
         let path = directory.path().join("new/file");
         write_atomically(&path, b"one").unwrap();
         write_atomically(&path, b"two").unwrap();
-        assert_eq!(read(&path).unwrap(), b"two");
+        assert_eq!(read(&path, 100).unwrap(), b"two");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     }
 
@@ -127,14 +127,14 @@ mod tests {
             fs::write(directory.path().join(name), "half").unwrap();
         }
         remove_temporaries(directory.path());
-        assert_eq!(read(&path).unwrap(), b"onetwo");
+        assert_eq!(read(&path, 100).unwrap(), b"onetwo");
         assert!(!directory.path().join(".file.12.tmp").exists());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 3);
     }
 
     #[test]
     fn a_missing_file_is_named() {
-        let error = read(Path::new("/nowhere/spec.json")).unwrap_err();
+        let error = read(Path::new("/nowhere/spec.json"), 100).unwrap_err();
         assert!(error.to_string().contains("/nowhere/spec.json"));
     }
 }

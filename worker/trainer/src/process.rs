@@ -69,6 +69,22 @@ const HUGE_PAGE: usize = 2 << 20;
 /// The smallest heap that is worth reserving, in bytes.
 const RESERVED_MIN: usize = 256 << 20;
 
+/// The memory of this machine in bytes.
+#[expect(
+    unsafe_code,
+    reason = "sysconf has no safe interface; it only returns numbers"
+)]
+pub(crate) fn memory() -> u64 {
+    let (pages, page) = unsafe {
+        (
+            libc::sysconf(libc::_SC_PHYS_PAGES),
+            libc::sysconf(libc::_SC_PAGESIZE),
+        )
+    };
+    let of = |number| u64::try_from(number).unwrap_or(0);
+    of(pages).saturating_mul(of(page))
+}
+
 /// Grows the heap by up to half of the machine's memory and asks for huge pages
 /// in it. Only addresses are reserved: a page is allocated when it is first
 /// touched. Later blocks are cut from this heap; those beyond it get ordinary
@@ -80,8 +96,7 @@ const RESERVED_MIN: usize = 256 << 20;
               freed here and never read or written"
 )]
 fn reserve_huge_pages() {
-    let memory = unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) * libc::sysconf(libc::_SC_PAGESIZE) };
-    let mut size = usize::try_from(memory).unwrap_or(0) / 2;
+    let mut size = usize::try_from(memory()).unwrap_or(0) / 2;
     // A limit on addresses must leave room for threads and libraries.
     let mut limit = libc::rlimit {
         rlim_cur: 0,

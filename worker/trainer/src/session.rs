@@ -69,7 +69,7 @@ impl Session {
     pub(crate) fn dataset(&mut self, source: &Source) -> Result<Rc<Dataset>, Failure> {
         let key = Key {
             source: source.clone(),
-            stamp: data::stamp(source)?,
+            stamp: data::stamp(source, &self.places)?,
         };
         if let Some((resident, dataset)) = &self.resident
             && *resident == key
@@ -111,6 +111,15 @@ impl Session {
             Further::Split(split) => Images::new(&split, facts, self.device),
             Further::Of(opened) => Images::test_of(&opened, self.device),
         })
+    }
+
+    /// Checks that so many bytes of data may be held together.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Lacks`] with the limit and the remedy.
+    pub(crate) fn room(&self, what: &str, bytes: usize) -> Result<(), Failure> {
+        self.places.reach.room(what, Some(bytes as u64))
     }
 
     /// The model of `job` with weights from a file, and the facts of its data

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use swath_model::limits::FILE_BYTES_MAX;
 use swath_model::spec::{JobSpec, TrainingSpec, Work};
 
 use crate::failure::Failure;
@@ -14,7 +15,7 @@ use crate::files;
 ///
 /// [`Failure::Invalid`] with the file, and every key that is wrong.
 pub(crate) fn read(path: &Path) -> Result<JobSpec, Failure> {
-    let bytes = files::read(path)?;
+    let bytes = files::read(path, FILE_BYTES_MAX as u64)?;
     parse(&String::from_utf8_lossy(&bytes))
         .map_err(|message| Failure::Invalid(format!("{}: {message}", path.display())))
 }

@@ -213,6 +213,10 @@ fn a_set_that_is_missing_or_does_not_fit_ends_a_training_before_it_starts() {
     tensors(root.path(), 3, 9);
     for (set, why) in [
         ("tensors:none.safetensors", "none.safetensors"),
+        (
+            "tensors:/dev/zero",
+            "`extra_test_sets`: cannot read /dev/zero: it is a device",
+        ),
         ("tensors:noise.safetensors", "[1, 9, 9]"),
         ("cifar10.1", "3×32×32"),
         ("cifar10.3", "did you mean"),

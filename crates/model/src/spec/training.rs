@@ -275,3 +275,20 @@ pub enum Precision {
 fn yes() -> bool {
     true
 }
+
+impl TrainingSpec {
+    /// The paths of the user's own files and directories that a worker reads for
+    /// it.
+    pub fn data_paths(&self) -> Vec<String> {
+        let own = match &self.dataset {
+            Dataset::Tensors(own) | Dataset::Folder(own) => Some(own.path.clone()),
+            _ => None,
+        };
+        let sets = self.extra_test_sets.iter();
+        let sets = sets.filter_map(|name| match super::TestSet::parse(name) {
+            Ok(super::TestSet::Tensors(path)) => Some(path),
+            _ => None,
+        });
+        own.into_iter().chain(sets).collect()
+    }
+}

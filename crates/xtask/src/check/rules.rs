@@ -61,7 +61,10 @@ const OURS: [(&str, &[&str]); 19] = [
         "swath-worker",
         &["swath-agent", "swath-files", "swath-model", "swath-proto"],
     ),
-    ("swath-trainer", &["swath-model", "swath-stats"]),
+    (
+        "swath-trainer",
+        &["swath-files", "swath-model", "swath-stats"],
+    ),
     (
         "swath-sim",
         &[

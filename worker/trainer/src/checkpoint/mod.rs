@@ -19,9 +19,12 @@ use swath_model::outcome::Measurement;
 pub(crate) use self::folder::{Begin, Folder, Mode, WEIGHTS};
 pub(crate) use self::identity::Identity;
 use crate::failure::Failure;
-use crate::files;
 use crate::tensor_file::{self, TensorFile};
 use crate::train::{Progress, State};
+use crate::{files, process};
+
+/// The largest JSON of a checkpoint, in bytes: it names all epochs.
+const JSON_BYTES_MAX: u64 = 256 << 20;
 
 /// What the JSON of a checkpoint holds.
 #[derive(Serialize, Deserialize)]
@@ -73,7 +76,7 @@ enum Content<T> {
 
 /// Opens a sealed file of a training of `own`.
 fn open<T: for<'de> Deserialize<'de>>(path: &Path, own: &Identity) -> Content<T> {
-    let bytes = match files::read(path) {
+    let bytes = match files::read(path, JSON_BYTES_MAX) {
         Ok(bytes) => bytes,
         Err(failure) => return Content::Damaged(failure.to_string()),
     };
@@ -105,7 +108,7 @@ fn another_version(error: &serde_json::Error) -> String {
 }
 
 fn read_tensors(path: &Path, digest: &str) -> Result<TensorFile, String> {
-    let bytes = files::read(path).map_err(|failure| failure.to_string())?;
+    let bytes = files::read(path, process::memory()).map_err(|failure| failure.to_string())?;
     if blake3::hash(&bytes).to_hex().as_str() == digest {
         Ok(TensorFile::of(path, bytes))
     } else {

@@ -5,16 +5,19 @@
 //! images must be the published one, and a warning says how little that proves.
 
 use std::collections::HashMap;
-use std::io::ErrorKind;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use swath_model::id::hex;
 
+use super::unread;
 use crate::failure::Failure;
 
 /// The name of the file with overriding sums, in the format of `sha256sum`.
 pub(super) const SUMS: &str = "SHA256SUMS";
+
+/// The largest file of sums, in bytes.
+const SUMS_BYTES_MAX: u64 = 1 << 20;
 
 /// Sums of files as they are published.
 const FILES: &[(&str, &str, &str)] = &[
@@ -238,16 +241,11 @@ fn overriding(dataset: &str, path: &Path) -> Result<Option<String>, Failure> {
         .filter(|directory| directory.ends_with(dataset));
     for directory in beside.into_iter().chain(above) {
         let sums = directory.join(SUMS);
-        let text = match std::fs::read_to_string(&sums) {
+        let text = match swath_files::read_text(&sums, SUMS_BYTES_MAX) {
             Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(why) if why.is_absent() => continue,
             // Sums that cannot be read must not count as absent.
-            Err(error) => {
-                return Err(Failure::Lacks(format!(
-                    "cannot read {}: {error}",
-                    sums.display()
-                )));
-            }
+            Err(why) => return Err(unread(&sums, &why)),
         };
         let name = path.strip_prefix(directory).unwrap_or(path);
         if let Some(sum) = parse(&text).remove(&*name.to_string_lossy()) {

@@ -7,13 +7,18 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
+use swath_model::text;
 
 use super::locate::{Places, Public};
-use super::{Split, checksum, malformed};
+use super::{Reach, Split, checksum, malformed};
 use crate::failure::Failure;
-use crate::{files, output};
+use crate::output;
 
 const PIXELS: usize = 3 * 32 * 32;
+
+/// What an archive may unpack to, in bytes: several times what the published ones
+/// do, so that another set in their format may be larger.
+const UNPACKED_BYTES_MAX: u64 = 1 << 30;
 
 /// Images of the published training and test set, the same in both data sets.
 const TRAIN_IMAGES: usize = 50_000;
@@ -91,10 +96,14 @@ pub(super) fn find(cifar: &Cifar, places: &Places) -> Result<Vec<PathBuf>, Failu
 }
 
 /// The training and the test set that the files hold.
-pub(super) fn decode(cifar: &Cifar, paths: &[PathBuf]) -> Result<(Split, Split), Failure> {
+pub(super) fn decode(
+    cifar: &Cifar,
+    paths: &[PathBuf],
+    reach: &Reach,
+) -> Result<(Split, Split), Failure> {
     let members = match paths {
-        [archive] => from_archive(cifar, archive)?,
-        _ => read_unpacked(cifar, paths)?,
+        [archive] => from_archive(cifar, archive, reach)?,
+        _ => read_unpacked(cifar, paths, reach)?,
     };
     let mut train = Split::default();
     for name in cifar.train {
@@ -121,11 +130,11 @@ fn unpacked(cifar: &Cifar, places: &Places) -> Option<PathBuf> {
     .find(|directory| cifar.members().all(|name| directory.join(name).is_file()))
 }
 
-fn read_unpacked(cifar: &Cifar, paths: &[PathBuf]) -> Result<Members, Failure> {
+fn read_unpacked(cifar: &Cifar, paths: &[PathBuf], reach: &Reach) -> Result<Members, Failure> {
     let mut members = Members::new();
     let mut unverified = Vec::new();
     for (name, path) in cifar.members().zip(paths) {
-        let bytes = files::read(path)?;
+        let bytes = reach.read(path)?;
         if !checksum::check_file(cifar.name, path, &bytes)? {
             unverified.push(path.as_path());
         }
@@ -141,14 +150,22 @@ fn read_unpacked(cifar: &Cifar, paths: &[PathBuf]) -> Result<Members, Failure> {
     Ok(members)
 }
 
-fn from_archive(cifar: &Cifar, path: &Path) -> Result<Members, Failure> {
-    let bytes = files::read(path)?;
+fn from_archive(cifar: &Cifar, path: &Path, reach: &Reach) -> Result<Members, Failure> {
+    let bytes = reach.read(path)?;
     checksum::check_file(cifar.name, path, &bytes)?;
     let bad = |error: std::io::Error| malformed(path, &format!("not a whole tar.gz ({error})"));
-    let mut archive = tar::Archive::new(GzDecoder::new(&bytes[..]));
+    // Also what is skipped is unpacked, and long names are read at once.
+    let unpacked = GzDecoder::new(&bytes[..]).take(UNPACKED_BYTES_MAX);
+    let mut archive = tar::Archive::new(unpacked);
     let mut members = Members::new();
+    let mut total = 0_u64;
     for entry in archive.entries().map_err(bad)? {
         let mut entry = entry.map_err(bad)?;
+        total = total.saturating_add(entry.size());
+        if total > UNPACKED_BYTES_MAX {
+            let most = text::bytes(UNPACKED_BYTES_MAX);
+            return Err(malformed(path, &format!("it unpacks to more than {most}")));
+        }
         let name = entry
             .path()
             .map_err(bad)?
@@ -186,15 +203,17 @@ fn append(cifar: &Cifar, split: &mut Split, name: &str, members: &Members) -> Re
 
 #[cfg(test)]
 mod tests {
-    use std::fmt::Write;
+    use std::fmt::Write as _;
+    use std::io::Write as _;
 
     use flate2::Compression;
     use flate2::write::GzEncoder;
 
     use super::*;
+    use crate::files;
 
     fn load(cifar: &Cifar, places: &Places) -> Result<(Split, Split), Failure> {
-        decode(cifar, &find(cifar, places)?)
+        decode(cifar, &find(cifar, places)?, &places.reach)
     }
 
     fn records(cifar: &Cifar, count: u8) -> Vec<u8> {
@@ -228,6 +247,7 @@ mod tests {
             data: root.to_owned(),
             system: root.join("system"),
             mirror: None,
+            reach: Reach::default(),
         }
     }
 
@@ -283,6 +303,25 @@ mod tests {
     }
 
     #[test]
+    fn an_archive_that_unpacks_to_more_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join(CIFAR10.archive);
+        let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+        let mut header = tar::Header::new_gnu();
+        header.set_path("else").unwrap();
+        header.set_size(UNPACKED_BYTES_MAX + 1);
+        header.set_cksum();
+        packer.write_all(header.as_bytes()).unwrap();
+        files::write_atomically(&path, &packer.finish().unwrap()).unwrap();
+        let cifar = Cifar {
+            name: "own",
+            ..CIFAR10
+        };
+        let told = from_archive(&cifar, &path, &Reach::default()).unwrap_err();
+        assert!(told.to_string().contains("more than 1 GiB"), "{told}");
+    }
+
+    #[test]
     fn a_cut_off_archive_is_named() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join(CIFAR10.archive);
@@ -293,7 +332,9 @@ mod tests {
             name: "own",
             ..CIFAR10
         };
-        let error = from_archive(&cifar, &path).unwrap_err().to_string();
+        let error = from_archive(&cifar, &path, &Reach::default())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(CIFAR10.archive), "{error}");
     }
 }

@@ -6,7 +6,7 @@ use super::locate::{Places, Public};
 use super::npy::{self, Kind};
 use super::{Split, malformed};
 use crate::failure::Failure;
-use crate::{files, output};
+use crate::output;
 
 const NAME: &str = "cifar10.1";
 const PUBLIC: Public = Public {
@@ -43,7 +43,7 @@ pub(super) fn load(version: Version, places: &Places) -> Result<Split, Failure> 
     let mut contents = Vec::with_capacity(paths.len());
     let mut unverified = Vec::new();
     for path in &paths {
-        let bytes = files::read(path)?;
+        let bytes = places.reach.read(path)?;
         if !checksum::check_file(NAME, path, &bytes)? {
             unverified.push(path.as_path());
         }
@@ -88,12 +88,14 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::data::Reach;
 
     fn places(root: &Path) -> Places {
         Places {
             data: root.to_owned(),
             system: root.join("none"),
             mirror: None,
+            reach: Reach::default(),
         }
     }
 

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 
 use super::locate::{Places, Public};
-use super::{Split, checksum, malformed};
+use super::{Reach, Split, checksum, malformed};
 use crate::failure::Failure;
-use crate::{files, output};
+use crate::output;
 
 const STEMS: [&str; 4] = [
     "train-images-idx3-ubyte",
@@ -52,11 +52,15 @@ pub(super) fn find(dataset: &str, places: &Places) -> Result<Vec<PathBuf>, Failu
 }
 
 /// The training and the test set in the files.
-pub(super) fn decode(dataset: &str, paths: &[PathBuf]) -> Result<(Split, Split), Failure> {
+pub(super) fn decode(
+    dataset: &str,
+    paths: &[PathBuf],
+    reach: &Reach,
+) -> Result<(Split, Split), Failure> {
     let mut parts = Vec::new();
     let mut unverified = Vec::new();
     for (path, stem) in paths.iter().zip(STEMS) {
-        let (content, checked) = unpacked(dataset, path, stem)?;
+        let (content, checked) = unpacked(dataset, path, stem, reach)?;
         parts.push((path, content));
         if !checked {
             unverified.push(path.as_path());
@@ -87,16 +91,17 @@ pub(super) fn decode(dataset: &str, paths: &[PathBuf]) -> Result<(Split, Split),
 
 /// The content of an IDX file after checking its sum, and whether a sum was
 /// known.
-fn unpacked(dataset: &str, path: &Path, stem: &str) -> Result<(Vec<u8>, bool), Failure> {
-    let bytes = files::read(path)?;
+fn unpacked(
+    dataset: &str,
+    path: &Path,
+    stem: &str,
+    reach: &Reach,
+) -> Result<(Vec<u8>, bool), Failure> {
+    let bytes = reach.read(path)?;
     let checked = checksum::check_file(dataset, path, &bytes)?;
     let packed = bytes.starts_with(&[0x1f, 0x8b]);
     let content = if packed {
-        let mut content = Vec::new();
-        MultiGzDecoder::new(&bytes[..])
-            .read_to_end(&mut content)
-            .map_err(|error| malformed(path, &format!("not a whole gzip file ({error})")))?;
-        content
+        unzipped(path, &bytes, rank_of(stem), reach)?
     } else {
         bytes
     };
@@ -107,6 +112,26 @@ fn unpacked(dataset: &str, path: &Path, stem: &str) -> Result<(Vec<u8>, bool), F
         checked
     };
     Ok((content, checked))
+}
+
+/// Dimensions of what the file of this name holds.
+fn rank_of(stem: &str) -> u8 {
+    if stem.contains("images") { 3 } else { 1 }
+}
+
+/// Unpacks an IDX file: as much as its own header promises, however much follows.
+fn unzipped(path: &Path, packed: &[u8], rank: u8, reach: &Reach) -> Result<Vec<u8>, Failure> {
+    let torn = |error| malformed(path, &format!("not a whole gzip file ({error})"));
+    let mut decoder = MultiGzDecoder::new(packed);
+    let mut content = Vec::new();
+    let mut head = decoder.by_ref().take(header_bytes(rank) as u64);
+    head.read_to_end(&mut content).map_err(torn)?;
+    let promised = product(&dimensions(path, &content, rank)?);
+    reach.room(path.display(), promised.map(|bytes| bytes as u64))?;
+    // One more shows that there is more.
+    let most = promised.unwrap_or(0) as u64 + 1;
+    decoder.take(most).read_to_end(&mut content).map_err(torn)?;
+    Ok(content)
 }
 
 fn images_of<'a>(path: &Path, bytes: &'a [u8]) -> Result<(usize, &'a [u8]), Failure> {
@@ -127,27 +152,42 @@ fn labels_of<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a [u8], Failure> {
 
 /// Dimensions and values of an IDX file of u8.
 fn parse<'a>(path: &Path, bytes: &'a [u8], rank: u8) -> Result<(Vec<u32>, &'a [u8]), Failure> {
-    let header = 4 + 4 * usize::from(rank);
-    if bytes.len() < header || bytes[..4] != [0, 0, 8, rank] {
-        let what = format!("not an IDX file of bytes with {rank} dimensions");
-        return Err(malformed(path, &what));
-    }
-    let dimensions: Vec<u32> = bytes[4..header]
-        .chunks_exact(4)
-        .map(|word| u32::from_be_bytes([word[0], word[1], word[2], word[3]]))
-        .collect();
-    let values = &bytes[header..];
-    let expected = dimensions
-        .iter()
-        .try_fold(1_usize, |product, size| product.checked_mul(*size as usize));
+    let dimensions = dimensions(path, bytes, rank)?;
+    let values = &bytes[header_bytes(rank)..];
+    let expected = product(&dimensions);
     if expected != Some(values.len()) {
+        let more = expected.is_some_and(|expected| values.len() > expected);
         let what = format!(
-            "its header promises {dimensions:?} values, it has {}",
-            values.len()
+            "its header promises {dimensions:?} values, it has {}{}",
+            values.len(),
+            if more { " or more" } else { "" }
         );
         return Err(malformed(path, &what));
     }
     Ok((dimensions, values))
+}
+
+/// Bytes before the values.
+fn header_bytes(rank: u8) -> usize {
+    4 + 4 * usize::from(rank)
+}
+
+/// The dimensions in the header of an IDX file of u8.
+fn dimensions(path: &Path, bytes: &[u8], rank: u8) -> Result<Vec<u32>, Failure> {
+    let header = header_bytes(rank);
+    if bytes.len() < header || bytes[..4] != [0, 0, 8, rank] {
+        let what = format!("not an IDX file of bytes with {rank} dimensions");
+        return Err(malformed(path, &what));
+    }
+    let words = bytes[4..header].chunks_exact(4);
+    let dimension = |word: &[u8]| u32::from_be_bytes([word[0], word[1], word[2], word[3]]);
+    Ok(words.map(dimension).collect())
+}
+
+/// How many values there are; none where no memory could hold them.
+fn product(dimensions: &[u32]) -> Option<usize> {
+    let mut sizes = dimensions.iter();
+    sizes.try_fold(1_usize, |product, size| product.checked_mul(*size as usize))
 }
 
 #[cfg(test)]
@@ -158,9 +198,10 @@ mod tests {
     use flate2::write::GzEncoder;
 
     use super::*;
+    use crate::files;
 
     fn load(dataset: &str, places: &Places) -> Result<(Split, Split), Failure> {
-        decode(dataset, &find(dataset, places)?)
+        decode(dataset, &find(dataset, places)?, &places.reach)
     }
 
     fn idx(dimensions: &[u32], values: &[u8]) -> Vec<u8> {
@@ -202,7 +243,7 @@ mod tests {
         for entry in std::fs::read_dir(&directory).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy();
-            let sum = checksum::sha256(&files::read(&path).unwrap());
+            let sum = checksum::sha256(&files::read(&path, 1 << 20).unwrap());
             sums.extend([sum.as_str(), "  ", &name, "\n"]);
         }
         files::write_atomically(&directory.join(checksum::SUMS), sums.as_bytes()).unwrap();
@@ -213,6 +254,7 @@ mod tests {
             data: root.join("data"),
             system: root.join("system"),
             mirror: None,
+            reach: Reach::default(),
         }
     }
 
@@ -267,7 +309,7 @@ mod tests {
         write_sums(&places, "kmnist");
         assert!(load("kmnist", &places).is_ok());
         let path = places.data.join("kmnist").join(checksum::SUMS);
-        let sums = String::from_utf8(files::read(&path).unwrap()).unwrap();
+        let sums = String::from_utf8(files::read(&path, 1 << 20).unwrap()).unwrap();
         let most: Vec<&str> = sums.lines().skip(1).collect();
         files::write_atomically(&path, most.join("\n").as_bytes()).unwrap();
         let error = load("kmnist", &places).unwrap_err().to_string();
@@ -292,12 +334,37 @@ mod tests {
     }
 
     #[test]
+    fn a_packed_file_is_unpacked_as_far_as_its_header_says() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("t10k-labels-idx1-ubyte.gz");
+        let bomb = |promised: u32| {
+            let mut bytes = idx(&[promised], &[]);
+            bytes.resize(64 << 20, 7);
+            gzip(&bytes)
+        };
+        let unpacked = |promised, reach: &Reach| {
+            files::write_atomically(&path, &bomb(promised)).unwrap();
+            unpacked("own", &path, "t10k-labels-idx1-ubyte", reach)
+        };
+        let (content, _) = unpacked(10, &Reach::default()).unwrap();
+        assert_eq!(content.len(), header_bytes(1) + 10 + 1);
+        let told = labels_of(&path, &content).unwrap_err().to_string();
+        assert!(
+            told.contains("11 or more") && told.contains("t10k"),
+            "{told}"
+        );
+        let narrow = Reach::within(&[], 1 << 20);
+        let told = unpacked(2 << 20, &narrow).unwrap_err().to_string();
+        assert!(told.contains("2 MiB") && told.contains("t10k"), "{told}");
+    }
+
+    #[test]
     fn a_cut_off_gzip_file_is_named() {
         let root = tempfile::tempdir().unwrap();
         let places = places(root.path());
         write_set(&places, "kmnist", true);
         let path = places.data.join("kmnist/t10k-labels-idx1-ubyte.gz");
-        let bytes = files::read(&path).unwrap();
+        let bytes = files::read(&path, 1 << 20).unwrap();
         files::write_atomically(&path, &bytes[..bytes.len() / 2]).unwrap();
         write_sums(&places, "kmnist");
         let error = load("kmnist", &places).unwrap_err().to_string();

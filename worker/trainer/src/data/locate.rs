@@ -2,13 +2,17 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use swath_files::Named;
 
 use super::checksum::{self, SUMS};
 use super::download::{self, Client, Patience, Trouble};
 use super::lock::Lock;
+use super::reach::Reach;
 use crate::failure::Failure;
 use crate::files;
 use crate::output;
@@ -23,6 +27,8 @@ pub(crate) struct Places {
     /// A directory or a `file://` or `http(s)://` URL with the same
     /// directories; [`PUBLIC`] for the publishers; none: nothing is fetched.
     pub(crate) mirror: Option<String>,
+    /// What specs may name beside these data sets.
+    pub(crate) reach: Reach,
 }
 
 /// The mirror if none is set: each data set comes from its publisher.
@@ -42,8 +48,9 @@ pub(super) type Wanted<'a> = &'a [Vec<String>];
 
 impl Places {
     /// The places named by the environment: `SWATH_DATA_DIR` (default
-    /// `~/.cache/swath/data`), Debian's `/usr/share/datasets`, and
-    /// `SWATH_DATA_MIRROR` (default [`PUBLIC`]; `none`: nothing is fetched).
+    /// `~/.cache/swath/data`), Debian's `/usr/share/datasets`,
+    /// `SWATH_DATA_MIRROR` (default [`PUBLIC`]; `none`: nothing is fetched), and
+    /// those of [`Reach`].
     pub(crate) fn from_environment() -> Self {
         let named = |variable: &str| env::var_os(variable).filter(|value| !value.is_empty());
         let cache = || {
@@ -55,9 +62,13 @@ impl Places {
                 PathBuf::from,
             )
         };
+        let data =
+            named("SWATH_DATA_DIR").map_or_else(|| cache().join("swath/data"), PathBuf::from);
+        let system = PathBuf::from("/usr/share/datasets");
         Self {
-            data: named("SWATH_DATA_DIR").map_or_else(|| cache().join("swath/data"), PathBuf::from),
-            system: PathBuf::from("/usr/share/datasets"),
+            reach: Reach::from_environment(&[&data, &system]),
+            data,
+            system,
             mirror: match named("SWATH_DATA_MIRROR") {
                 None => Some(PUBLIC.to_owned()),
                 Some(value) if value == "none" => None,
@@ -198,7 +209,7 @@ fn checked_file(
     let mut tries = 1 + u32::from(resumed);
     loop {
         let part = get(client, base, &name, own).map_err(Either::Trouble)?;
-        let bytes = files::read(&part).map_err(Either::Failure)?;
+        let bytes = files::read(&part, client.bytes_max()).map_err(Either::Failure)?;
         match checksum::check_file(dataset, path, &bytes) {
             Ok(_) => {
                 files::rename(&part, path).map_err(Either::Failure)?;
@@ -226,12 +237,14 @@ fn get(client: &Client, base: &str, name: &str, own: &Path) -> Result<PathBuf, T
         return Ok(part);
     }
     let path = Path::new(base.strip_prefix("file://").unwrap_or(base)).join(name);
-    match std::fs::copy(&path, &part) {
+    let copied = Named::open_within(&path, client.bytes_max()).and_then(|named| {
+        let mut to = File::create(&part)?;
+        Ok(io::copy(&mut named.file.take(named.length), &mut to)?)
+    });
+    match copied {
         Ok(_) => Ok(part),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            Err(Trouble::Absent(format!("{}: {error}", path.display())))
-        }
-        Err(error) => Err(Trouble::Failed(format!("{}: {error}", path.display()))),
+        Err(why) if why.is_absent() => Err(Trouble::Absent(format!("{}: {why}", path.display()))),
+        Err(why) => Err(Trouble::Failed(format!("{}: {why}", path.display()))),
     }
 }
 
@@ -260,6 +273,7 @@ mod tests {
             data: root.join("data"),
             system: root.join("system"),
             mirror,
+            reach: Reach::default(),
         }
     }
 
@@ -311,7 +325,7 @@ mod tests {
         let places = places(root.path(), Some(format!("file://{}", mirror.display())));
         let found = places.find("set", &wanted(), NOWHERE).unwrap();
         assert!(found[1].ends_with("data/set/b"));
-        assert_eq!(files::read(&found[0]).unwrap(), b"one");
+        assert_eq!(files::read(&found[0], 100).unwrap(), b"one");
     }
 
     #[test]
@@ -352,7 +366,7 @@ mod tests {
         // Sums that are no longer on the server stay valid.
         std::fs::write(own.join("a.gz.part"), "left by a killed trainer").unwrap();
         let found = fetch_from(vec![None, Some("wrong"), Some("right")]).unwrap();
-        assert_eq!(files::read(&found[0]).unwrap(), b"right");
+        assert_eq!(files::read(&found[0], 100).unwrap(), b"right");
         let left: Vec<_> = std::fs::read_dir(&own).unwrap().flatten().collect();
         assert_eq!(left.len(), 2, "{left:?}");
     }
@@ -369,7 +383,7 @@ mod tests {
             let found = fetch(&client, &base, "set", &own, &wanted()).unwrap();
             assert!(heads.recv().unwrap().contains("sha256sums"));
             assert!(found[0].ends_with("a"), "{refusal}: {found:?}");
-            assert_eq!(files::read(&found[1]).unwrap(), b"two");
+            assert_eq!(files::read(&found[1], 100).unwrap(), b"two");
             // The error for a missing file includes the server's reason.
             let (base, _) = download::tests::refusing_server(refusal, vec![None; 3]);
             let error = fetch(&client, &base, "set", &own, &wanted()).unwrap_err();

@@ -15,6 +15,7 @@ mod npy;
 mod own;
 mod parallel;
 mod picture;
+mod reach;
 mod source;
 mod stamp;
 mod tensors;
@@ -28,6 +29,7 @@ pub(crate) use self::decoded::DecodedCopy;
 use self::folder::Folder;
 pub(crate) use self::locate::Places;
 pub(crate) use self::picture::{Shape, read as read_picture};
+pub(crate) use self::reach::{Reach, unread};
 use self::source::Found;
 pub(crate) use self::source::Opened;
 pub(crate) use self::stamp::Stamp;
@@ -143,7 +145,7 @@ fn named(source: &Source) -> Option<Facts> {
 /// [`Failure::Lacks`] where a file is missing or bad.
 pub(crate) fn outline(source: &Source, places: &Places) -> Result<Facts, Failure> {
     match source {
-        Source::Folder(own) => Folder::list(own)?.facts(own),
+        Source::Folder(own) => Folder::list(own, &places.reach)?.facts(own),
         _ => facts(source, places),
     }
 }
@@ -174,10 +176,10 @@ pub(crate) fn facts(source: &Source, places: &Places) -> Result<Facts, Failure> 
 /// # Errors
 ///
 /// [`Failure::Lacks`] where they are missing.
-pub(crate) fn stamp(source: &Source) -> Result<Option<Stamp>, Failure> {
+pub(crate) fn stamp(source: &Source, places: &Places) -> Result<Option<Stamp>, Failure> {
     match source {
         Source::Folder(own) => {
-            let folder = Folder::list(own)?;
+            let folder = Folder::list(own, &places.reach)?;
             let files = folder.items().map(|item| (&*item.path, &item.metadata));
             Ok(Some(Stamp::of(files)))
         }
@@ -224,7 +226,7 @@ pub(crate) fn test_set(set: &TestSet, facts: &Facts, places: &Places) -> Result<
         TestSet::Cifar101 => cifar101::load(cifar101::V6, places)?,
         TestSet::Cifar101V4 => cifar101::load(cifar101::V4, places)?,
         TestSet::Named(source) => return open(source, places).map(Further::Of),
-        TestSet::Tensors(path) => tensors::test_set(Path::new(path), facts)?,
+        TestSet::Tensors(path) => tensors::test_set(Path::new(path), facts, &places.reach)?,
     };
     checked(facts, &split, &set.label())?;
     Ok(Further::Split(split))

@@ -7,7 +7,10 @@ use std::path::Path;
 use image::imageops::{self, FilterType};
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageBuffer, ImageDecoder, ImageReader, Pixel};
+use swath_files::{Named, Unread};
+use swath_model::text;
 
+use super::{Reach, unread};
 use crate::failure::Failure;
 
 /// The head of a file.
@@ -37,14 +40,21 @@ impl Shape {
     }
 }
 
+/// The largest image file that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// The most bytes of the pixels of one image, of which every core holds one.
+const DECODED_BYTES_MAX: u64 = 256 << 20;
+
 /// Reads the head of a file.
 ///
 /// # Errors
 ///
-/// [`Failure::Lacks`] with the file where it is neither PNG nor JPEG.
-pub(super) fn head(path: &Path) -> Result<Head, Failure> {
-    let file = std::fs::File::open(path).map_err(|error| unread(path, &error))?;
-    let (decoder, orientation) = open(path, BufReader::new(file))?;
+/// [`Failure::Lacks`] with the file where it is neither PNG nor JPEG, or too
+/// large.
+pub(super) fn head(path: &Path, reach: &Reach) -> Result<Head, Failure> {
+    let named = named(path, reach)?;
+    let (decoder, orientation) = open(path, BufReader::new(named.file))?;
     let (width, height) = decoder.dimensions();
     let color = decoder.color_type();
     Ok(Head {
@@ -70,8 +80,14 @@ pub(super) fn head(path: &Path) -> Result<Head, Failure> {
 /// # Errors
 ///
 /// [`Failure::Lacks`] with the file where it is not a complete PNG or JPEG.
-pub(super) fn decode(path: &Path, shape: Shape, pixels: &mut [u8]) -> Result<(), Failure> {
-    let bytes = std::fs::read(path).map_err(|error| unread(path, &error))?;
+pub(super) fn decode(
+    path: &Path,
+    shape: Shape,
+    reach: &Reach,
+    pixels: &mut [u8],
+) -> Result<(), Failure> {
+    let named = named(path, reach)?;
+    let bytes = named.rest(Vec::new()).map_err(|why| unread(path, &why))?;
     // The decoder would fill what is missing with grey.
     if bytes.starts_with(&SOI) && !ends(&bytes) {
         return Err(bad(path, "it is cut off"));
@@ -109,7 +125,7 @@ pub(crate) fn read(path: &Path, shape: Shape) -> Result<Vec<u8>, Failure> {
         )));
     }
     let mut pixels = vec![0; shape.bytes()];
-    decode(path, shape, &mut pixels)?;
+    decode(path, shape, &Reach::of_person(), &mut pixels)?;
     Ok(pixels)
 }
 
@@ -120,8 +136,19 @@ fn open<'a>(
     // The content decides the format, because names may be wrong.
     let reader = ImageReader::new(content)
         .with_guessed_format()
-        .map_err(|error| unread(path, &error))?;
+        .map_err(|error| unread(path, &Unread::Io(error)))?;
     let mut decoder = reader.into_decoder().map_err(|error| bad(path, error))?;
+    let bytes = decoder.total_bytes();
+    if bytes > DECODED_BYTES_MAX {
+        let (width, height) = decoder.dimensions();
+        return Err(Failure::Lacks(format!(
+            "{} is {height}×{width} (height×width), which takes {}, and at most {} are taken for \
+             one image; scale it down",
+            path.display(),
+            text::bytes(bytes),
+            text::bytes(DECODED_BYTES_MAX)
+        )));
+    }
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     Ok((decoder, orientation))
 }
@@ -152,8 +179,12 @@ fn ends(jpeg: &[u8]) -> bool {
     false
 }
 
-fn unread(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::Lacks(format!("cannot read the image {}: {error}", path.display()))
+fn named(path: &Path, reach: &Reach) -> Result<Named, Failure> {
+    let named = reach.open(path)?;
+    named
+        .at_most(FILE_BYTES_MAX)
+        .map_err(|why| Failure::Lacks(format!("the image {}: {why}", path.display())))?;
+    Ok(named)
 }
 
 fn bad(path: &Path, error: impl Display) -> Failure {
@@ -237,7 +268,7 @@ mod tests {
         let image = RgbImage::from_fn(3, 2, |x, y| Rgb([x as u8, y as u8, (10 * y + x) as u8]));
         let path = saved(root.path(), "a.png", &image.into(), ImageFormat::Png);
         assert_eq!(
-            head(&path),
+            head(&path, &Reach::default()),
             Ok(Head {
                 size: [2, 3],
                 grey: false
@@ -253,7 +284,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let grey = GrayImage::from_fn(2, 2, |x, y| Luma([(100 * x + y) as u8]));
         let path = saved(root.path(), "grey.png", &grey.into(), ImageFormat::Png);
-        assert!(head(&path).unwrap().grey);
+        assert!(head(&path, &Reach::default()).unwrap().grey);
         assert_eq!(read(&path, shape(1, 2, 2)).unwrap(), [0, 100, 1, 101]);
         let three = read(&path, shape(3, 2, 2)).unwrap();
         assert_eq!(three, [0, 100, 1, 101].repeat(3));
@@ -277,7 +308,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let image = GrayImage::from_pixel(16, 8, Luma([77]));
         let path = saved(root.path(), "a.jpeg", &image.into(), ImageFormat::Jpeg);
-        assert_eq!(head(&path).unwrap().size, [8, 16]);
+        assert_eq!(head(&path, &Reach::default()).unwrap().size, [8, 16]);
         let pixels = read(&path, shape(1, 8, 16)).unwrap();
         assert!(pixels.iter().all(|value| value.abs_diff(77) <= 1));
     }
@@ -308,8 +339,42 @@ mod tests {
         }
         let path = root.path().join("c.png");
         std::fs::write(&path, "GIF89a, really").unwrap();
-        assert!(head(&path).unwrap_err().to_string().contains("c.png"));
-        assert!(head(&root.path().join("none.png")).is_err());
+        assert!(
+            head(&path, &Reach::default())
+                .unwrap_err()
+                .to_string()
+                .contains("c.png")
+        );
+        assert!(head(&root.path().join("none.png"), &Reach::default()).is_err());
+    }
+
+    #[test]
+    fn huge_images_are_told_by_their_head() {
+        let root = tempfile::tempdir().unwrap();
+        let image = GrayImage::from_pixel(1, 1, Luma([0]));
+        let path = saved(root.path(), "a.png", &image.into(), ImageFormat::Png);
+        let mut bytes = std::fs::read(&path).unwrap();
+        // Width and height of the first chunk, and the sum at its end.
+        bytes[16..24].copy_from_slice(&[0, 0, 0x4e, 0x20, 0, 0, 0x4e, 0x20]);
+        let mut sum = flate2::Crc::new();
+        sum.update(&bytes[12..29]);
+        bytes[29..33].copy_from_slice(&sum.sum().to_be_bytes());
+        std::fs::write(&path, &bytes).unwrap();
+        let of_head = head(&path, &Reach::default()).unwrap_err();
+        for told in [of_head, read(&path, shape(1, 1, 1)).unwrap_err()] {
+            let told = told.to_string();
+            for part in ["a.png", "20000×20000", "256 MiB"] {
+                assert!(told.contains(part), "{told}");
+            }
+        }
+        std::fs::File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(FILE_BYTES_MAX + 1)
+            .unwrap();
+        let told = head(&path, &Reach::default()).unwrap_err().to_string();
+        assert!(told.contains("a.png") && told.contains("256 MiB"), "{told}");
     }
 
     proptest! {

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use safetensors::{Dtype, SafeTensors};
+use swath_files::Named;
 use swath_model::spec::OwnData;
 
-use super::{Facts, RawDataset, Split, checked, own as shared};
+use super::{Facts, RawDataset, Reach, Split, checked, own as shared};
 use crate::failure::Failure;
 use crate::tensor_file::TensorFile;
 
@@ -19,12 +20,8 @@ const CLASSES_MAX: i64 = 1 << 20;
 ///
 /// Mean 0 and standard deviation 1. The number of classes is given by the file's metadata under `classes`;
 /// otherwise it is one more than the largest label.
-pub(super) fn load(own: &OwnData) -> Result<RawDataset, Failure> {
-    let path = Path::new(&own.path);
-    if !path.is_file() {
-        return Err(shared::missing(path, "is no file"));
-    }
-    let file = TensorFile::read(path)?;
+pub(super) fn load(own: &OwnData, reach: &Reach) -> Result<RawDataset, Failure> {
+    let file = TensorFile::of_named(Path::new(&own.path), opened(own, reach)?)?;
     let tensors = file.parse()?;
     let (shape, train) = split(&file, &tensors, "train")?;
     let (test_shape, test) = split(&file, &tensors, "test")?;
@@ -56,10 +53,21 @@ pub(super) fn load(own: &OwnData) -> Result<RawDataset, Failure> {
     Ok(RawDataset { facts, train, test })
 }
 
+/// The file at `own.path`, which is not read yet.
+pub(super) fn opened(own: &OwnData, reach: &Reach) -> Result<Named, Failure> {
+    let path = Path::new(&own.path);
+    if !path.is_file() {
+        return Err(shared::missing(path, "is no file"));
+    }
+    reach
+        .open(path)
+        .map_err(|failure| failure.under("dataset.path"))
+}
+
 /// `test_images` and `test_labels` of a file, as a test set for a data set
 /// with these facts.
-pub(super) fn test_set(path: &Path, facts: &Facts) -> Result<Split, Failure> {
-    let file = TensorFile::read(path)?;
+pub(super) fn test_set(path: &Path, facts: &Facts, reach: &Reach) -> Result<Split, Failure> {
+    let file = TensorFile::of_named(path, reach.open(path)?)?;
     let (shape, test) = split(&file, &file.parse()?, "test")?;
     let own = [facts.channels, facts.height, facts.width].map(|size| size as usize);
     if shape != own {
@@ -161,12 +169,29 @@ mod tests {
     fn reads_images_labels_and_classes() {
         let root = tempfile::tempdir().unwrap();
         let own = write(&root.path().join("x"), &[0, 4], 8);
-        let dataset = load(&own).unwrap();
+        let dataset = load(&own, &Reach::default()).unwrap();
         assert_eq!(dataset.facts.classes, 5);
         assert_eq!(dataset.train.labels, [0, 4]);
         assert_eq!(dataset.facts.std, [1.0; 3]);
         let facts = &dataset.facts;
         assert_eq!((facts.channels, facts.height, facts.width), (3, 8, 8));
+    }
+
+    #[test]
+    fn a_further_test_set_is_a_regular_file_within_reach() {
+        let root = tempfile::tempdir().unwrap();
+        let own = write(&root.path().join("x"), &[0, 4], 8);
+        let facts = load(&own, &Reach::default()).unwrap().facts;
+        let reach = Reach::within(&[root.path(), Path::new("/dev")], 1 << 20);
+        for (path, why) in [
+            (Path::new("/dev/zero"), "it is a device"),
+            (root.path(), "it is a directory"),
+            (Path::new("/etc/passwd"), "--allow-data"),
+        ] {
+            let told = test_set(path, &facts, &reach).unwrap_err().to_string();
+            assert!(told.contains(why), "{told}");
+            assert!(told.contains(&*path.to_string_lossy()), "{told}");
+        }
     }
 
     #[test]
@@ -181,7 +206,7 @@ mod tests {
             (&[CLASSES_MAX], 8),
         ] {
             let own = write(&path, labels, test_side);
-            match load(&own).unwrap_err() {
+            match load(&own, &Reach::default()).unwrap_err() {
                 Failure::Invalid(what) => assert!(what.contains(&own.path), "{what}"),
                 other => panic!("{other}"),
             }

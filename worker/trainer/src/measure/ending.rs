@@ -38,8 +38,13 @@ pub(crate) fn extra_sets(
     spec: &TrainingSpec,
     facts: &Facts,
 ) -> Result<Vec<ExtraSet>, Failure> {
-    let load = |name: &String| ExtraSet::load(session, name, facts, "extra_test_sets");
-    spec.extra_test_sets.iter().map(load).collect()
+    let mut sets = Vec::new();
+    for name in &spec.extra_test_sets {
+        sets.push(ExtraSet::load(session, name, facts, "extra_test_sets")?);
+        let pixels = sets.iter().map(|set: &ExtraSet| set.images.pixels.numel());
+        session.room("`extra_test_sets`", pixels.sum())?;
+    }
+    Ok(sets)
 }
 
 impl ExtraSet {
@@ -65,7 +70,9 @@ impl ExtraSet {
         }
         Ok(Self {
             label: set.label(),
-            images: session.test_set(&set, facts)?,
+            images: session
+                .test_set(&set, facts)
+                .map_err(|failure| failure.under(key))?,
         })
     }
 }

@@ -83,9 +83,12 @@ pub(super) fn norms(tensors: &[Tensor]) -> Result<Vec<f64>, Failure> {
     Ok(Vec::<f64>::try_from(norms)?)
 }
 
+/// The largest file of norms, in bytes.
+const FILE_BYTES_MAX: u64 = 1 << 30;
+
 /// The lines of a file for epochs before `epoch`.
 fn before(path: &Path, epoch: u32) -> String {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let text = swath_files::read_text(path, FILE_BYTES_MAX).unwrap_or_default();
     let number = |line: &str| serde_json::from_str::<Value>(line).ok()?["epoch"].as_u64();
     let kept = text
         .lines()

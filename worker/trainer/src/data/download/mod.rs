@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use swath_model::text;
 use ureq::http::{HeaderMap, Response, StatusCode, header};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
@@ -43,6 +44,8 @@ pub(super) struct Patience {
     pub(super) pause: Duration,
     /// How many tries in a row may bring nothing new.
     pub(super) tries: u32,
+    /// The most bytes of a file; published data sets have a fraction of it.
+    pub(super) bytes: u64,
 }
 
 impl Patience {
@@ -52,6 +55,7 @@ impl Patience {
         silence: Duration::from_secs(30),
         pause: Duration::from_secs(1),
         tries: 5,
+        bytes: 4 << 30,
     };
 }
 
@@ -93,6 +97,11 @@ impl Client {
             agent: config.build().new_agent(),
             patience,
         }
+    }
+
+    /// The most bytes of a file.
+    pub(super) fn bytes_max(&self) -> u64 {
+        self.patience.bytes
     }
 
     /// Downloads `url` to `part`, which may already have its beginning.
@@ -169,21 +178,27 @@ impl Client {
             Some(tag) => fs::write(&mark, tag).map_err(unwritten)?,
             None => drop(fs::remove_file(&mark)),
         }
-        receive(url, response, start, &mut file, unwritten)
+        let limit = self.patience.bytes;
+        receive(url, response, [start, limit], &mut file, unwritten).inspect_err(|ended| {
+            if matches!(ended, Ended::For(Trouble::Failed(_))) && length(part) > limit {
+                forget(part);
+            }
+        })
     }
 }
 
-/// Copies the body to `file`, which already has the first `start` bytes.
+/// Copies the body to `file`, which already has the first `start` bytes, up to
+/// `limit` bytes.
 fn receive(
     url: &str,
     response: Response<Body>,
-    start: u64,
+    [start, limit]: [u64; 2],
     file: &mut File,
     unwritten: impl Fn(std::io::Error) -> Ended,
 ) -> Result<(), Ended> {
     let announced = response.headers().get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let total = announced.map(|length| start + length);
+    let total = announced.map(|length| start.saturating_add(length));
     let mut progress = Progress::new();
     let mut reader = response.into_body().into_reader();
     let mut piece = vec![0; PIECE];
@@ -199,6 +214,11 @@ fn receive(
         };
         file.write_all(&piece[..count]).map_err(&unwritten)?;
         have += count as u64;
+        if have > limit {
+            let most = text::bytes(limit);
+            let what = format!("{url}: it has more than {most}, which no data set here has");
+            return Err(Ended::For(Trouble::Failed(what)));
+        }
         progress.tick(|| match total {
             Some(total) => format!("fetching {url}: {} of {}", mebi(have), mebi(total)),
             None => format!("fetching {url}: {}", mebi(have)),

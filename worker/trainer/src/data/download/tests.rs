@@ -62,6 +62,7 @@ fn client() -> Client {
         silence: Duration::from_millis(300),
         pause: Duration::from_millis(1),
         tries: 3,
+        bytes: 1000,
     })
 }
 

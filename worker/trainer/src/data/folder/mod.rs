@@ -14,7 +14,7 @@ use swath_model::spec::OwnData;
 
 use super::parallel::in_parallel;
 use super::picture::{self, Head, Shape};
-use super::{Facts, RawDataset, Split, own};
+use super::{Facts, RawDataset, Reach, Split, own};
 use crate::failure::Failure;
 use crate::output;
 
@@ -23,6 +23,9 @@ const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
 
 /// Files that systems leave in every directory.
 const LITTER: [&str; 2] = ["thumbs.db", "desktop.ini"];
+
+/// The most files of a folder, in all of its directories.
+const FILES_MAX: usize = 1 << 22;
 
 /// One image file.
 #[derive(Debug)]
@@ -45,6 +48,8 @@ pub(super) struct Folder {
     train: Vec<Item>,
     test: Vec<Item>,
     warnings: Vec<String>,
+    /// What may be read of it.
+    reach: Reach,
 }
 
 impl Folder {
@@ -52,20 +57,24 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// [`Failure::Lacks`] with the directory or file and the remedy: no
-    /// training or test set, a class without training images, a test class that
-    /// is not trained.
-    pub(super) fn list(own: &OwnData) -> Result<Self, Failure> {
+    /// [`Failure::Lacks`] with the directory or file and the remedy: out of
+    /// `reach`, no training or test set, a class without training images, a test
+    /// class that is not trained.
+    pub(super) fn list(own: &OwnData, reach: &Reach) -> Result<Self, Failure> {
         let root = PathBuf::from(&own.path);
         if !root.is_dir() {
             return Err(own::missing(&root, "is no directory"));
         }
+        reach
+            .directory(&root)
+            .map_err(|failure| failure.under("dataset.path"))?;
         let mut folder = Self {
-            classes: class_names(&root, "train", &mut Vec::new())?,
+            classes: class_names(&root, "train", reach, &mut Vec::new())?,
             root,
             train: Vec::new(),
             test: Vec::new(),
             warnings: Vec::new(),
+            reach: reach.clone(),
         };
         folder.train = folder.split("train")?;
         folder.test = folder.split("test")?;
@@ -120,13 +129,38 @@ impl Folder {
     pub(super) fn load(&self, own: &OwnData) -> Result<RawDataset, Failure> {
         let mut facts = self.facts(own)?;
         let shape = facts.shape();
-        let train = decoded(&self.train, shape, "decoding training images")?;
-        let test = decoded(&self.test, shape, "decoding test images")?;
+        let pixels = self.items().count().checked_mul(shape.bytes());
+        let of_all = format!("the images of {}", self.root.display());
+        self.reach.room(of_all, pixels.map(|bytes| bytes as u64))?;
+        let train = self.decoded(&self.train, shape, "decoding training images")?;
+        let test = self.decoded(&self.test, shape, "decoding test images")?;
         let (mean, std) = own::moments(&train.images, shape.channels, shape.height * shape.width);
         facts.mean = mean;
         facts.std = std;
         self.tell(&facts, [&train, &test], own);
         Ok(RawDataset { facts, train, test })
+    }
+
+    fn decoded(&self, items: &[Item], shape: Shape, what: &str) -> Result<Split, Failure> {
+        let size = shape.bytes();
+        let too_large = || {
+            Failure::OutOfMemory(format!(
+                "{} images of {size} bytes do not fit the memory; a smaller `dataset.size` would help",
+                items.len()
+            ))
+        };
+        let mut images = Vec::new();
+        let total = items.len().checked_mul(size).ok_or_else(too_large)?;
+        images.try_reserve_exact(total).map_err(|_| too_large())?;
+        images.resize(total, 0);
+        let work = items.iter().zip(images.chunks_exact_mut(size)).collect();
+        in_parallel(work, what, |(item, pixels): (&Item, &mut [u8])| {
+            picture::decode(&item.path, shape, &self.reach, pixels)
+        })?;
+        Ok(Split {
+            images,
+            labels: items.iter().map(|item| item.class as i64).collect(),
+        })
     }
 
     /// Reports what was found, and what is strange about it.
@@ -155,7 +189,7 @@ impl Folder {
     /// The files of `train` or `test`.
     fn split(&mut self, split: &str) -> Result<Vec<Item>, Failure> {
         let mut items = Vec::new();
-        for name in class_names(&self.root, split, &mut self.warnings)? {
+        for name in class_names(&self.root, split, &self.reach, &mut self.warnings)? {
             let directory = self.root.join(split).join(&name);
             let Ok(class) = self.classes.binary_search(&name) else {
                 return Err(Failure::Lacks(format!(
@@ -166,7 +200,10 @@ impl Folder {
                 )));
             };
             let mut strays = Vec::new();
-            for (path, metadata) in entries(&directory)? {
+            for (path, metadata) in entries(&directory, &self.reach)? {
+                if items.len() + self.train.len() > FILES_MAX {
+                    return Err(too_many(&self.root));
+                }
                 if metadata.is_file() && is_image(&path) {
                     items.push(Item {
                         path,
@@ -196,7 +233,9 @@ impl Folder {
             Vec::new()
         } else {
             let paths: Vec<&Path> = self.items().map(|item| item.path.as_path()).collect();
-            in_parallel(paths, "looking at images", picture::head)?
+            in_parallel(paths, "looking at images", |path| {
+                picture::head(path, &self.reach)
+            })?
         };
         let [height, width] = match own.size {
             Some(size) => [size.height(), size.width()],
@@ -238,6 +277,7 @@ impl Folder {
 fn class_names(
     root: &Path,
     split: &str,
+    reach: &Reach,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<OsString>, Failure> {
     let directory = root.join(split);
@@ -245,7 +285,7 @@ fn class_names(
         return Err(no_split(root, split));
     }
     let mut names = Vec::new();
-    for (path, metadata) in entries(&directory)? {
+    for (path, metadata) in entries(&directory, reach)? {
         if metadata.is_dir() {
             names.extend(path.file_name().map(OsStr::to_owned));
         } else {
@@ -277,7 +317,8 @@ fn no_split(root: &Path, split: &str) -> Failure {
 
 /// The entries of a directory, following links, sorted by the bytes of their
 /// names; without hidden files and files that systems leave behind.
-fn entries(directory: &Path) -> Result<Vec<(PathBuf, Metadata)>, Failure> {
+fn entries(directory: &Path, reach: &Reach) -> Result<Vec<(PathBuf, Metadata)>, Failure> {
+    reach.directory(directory)?;
     let unread = |path: &Path, error: &std::io::Error| {
         Failure::Lacks(format!("cannot read {}: {error}", path.display()))
     };
@@ -289,6 +330,9 @@ fn entries(directory: &Path) -> Result<Vec<(PathBuf, Metadata)>, Failure> {
         let lower = name.to_string_lossy().to_lowercase();
         if !lower.starts_with('.') && !LITTER.contains(&lower.as_str()) {
             names.push(name);
+        }
+        if names.len() > FILES_MAX {
+            return Err(too_many(directory));
         }
     }
     names.sort_unstable_by(|one, two| one.as_bytes().cmp(two.as_bytes()));
@@ -302,29 +346,15 @@ fn entries(directory: &Path) -> Result<Vec<(PathBuf, Metadata)>, Failure> {
         .collect()
 }
 
+fn too_many(directory: &Path) -> Failure {
+    Failure::Lacks(format!(
+        "{} holds more than {FILES_MAX} files; put the images into a safetensors file, and name \
+         that with dataset = {{ name = \"tensors\", path = … }}",
+        directory.display()
+    ))
+}
+
 fn is_image(path: &Path) -> bool {
     let ending = path.extension().unwrap_or_default().to_string_lossy();
     ENDINGS.contains(&ending.to_lowercase().as_str())
-}
-
-fn decoded(items: &[Item], shape: Shape, what: &str) -> Result<Split, Failure> {
-    let size = shape.bytes();
-    let too_large = || {
-        Failure::OutOfMemory(format!(
-            "{} images of {size} bytes do not fit the memory; a smaller `dataset.size` would help",
-            items.len()
-        ))
-    };
-    let mut images = Vec::new();
-    let total = items.len().checked_mul(size).ok_or_else(too_large)?;
-    images.try_reserve_exact(total).map_err(|_| too_large())?;
-    images.resize(total, 0);
-    let work = items.iter().zip(images.chunks_exact_mut(size)).collect();
-    in_parallel(work, what, |(item, pixels): (&Item, &mut [u8])| {
-        picture::decode(&item.path, shape, pixels)
-    })?;
-    Ok(Split {
-        images,
-        labels: items.iter().map(|item| item.class as i64).collect(),
-    })
 }

@@ -41,7 +41,7 @@ fn small(root: &Path) {
 }
 
 fn error(own: &OwnData) -> String {
-    let loaded = Folder::list(own).and_then(|folder| folder.load(own));
+    let loaded = Folder::list(own, &Reach::default()).and_then(|folder| folder.load(own));
     loaded.unwrap_err().to_string()
 }
 
@@ -50,7 +50,7 @@ fn images_come_sorted_with_the_names_of_their_directories() {
     let root = tempfile::tempdir().unwrap();
     small(root.path());
     let own = own(root.path());
-    let folder = Folder::list(&own).unwrap();
+    let folder = Folder::list(&own, &Reach::default()).unwrap();
     let outline = folder.facts(&own).unwrap();
     assert_eq!((outline.classes, outline.train_images), (2, 4));
     assert!(outline.mean.is_empty());
@@ -74,10 +74,16 @@ fn options_choose_size_channels_and_moments() {
     own.channels = Some(3);
     own.mean = vec![0.5; 3];
     own.std = vec![0.25; 3];
-    let dataset = Folder::list(&own).unwrap().load(&own).unwrap();
+    let dataset = Folder::list(&own, &Reach::default())
+        .unwrap()
+        .load(&own)
+        .unwrap();
     let facts = &dataset.facts;
     assert_eq!([facts.channels, facts.height, facts.width], [3, 6, 3]);
-    let outline = Folder::list(&own).unwrap().facts(&own).unwrap();
+    let outline = Folder::list(&own, &Reach::default())
+        .unwrap()
+        .facts(&own)
+        .unwrap();
     assert_eq!((outline.mean, outline.std), (vec![0.5; 3], vec![0.25; 3]));
     assert_eq!(dataset.train.images.len(), 4 * 3 * 6 * 3);
     assert_eq!(dataset.train.images[54], 10);
@@ -91,7 +97,7 @@ fn one_colour_image_makes_all_colour() {
     small(root.path());
     colour(&root.path().join("test/bee/y.jpg"), 4, [1, 2, 3]);
     let own = own(root.path());
-    let folder = Folder::list(&own).unwrap();
+    let folder = Folder::list(&own, &Reach::default()).unwrap();
     assert_eq!(folder.facts(&own).unwrap().channels, 3);
 }
 
@@ -110,7 +116,12 @@ fn different_sizes_name_both_files_and_the_option() {
         assert!(message.contains(part), "{message}");
     }
     own.size = Some(Size::Square(4));
-    assert!(Folder::list(&own).unwrap().load(&own).is_ok());
+    assert!(
+        Folder::list(&own, &Reach::default())
+            .unwrap()
+            .load(&own)
+            .is_ok()
+    );
 }
 
 #[test]
@@ -162,11 +173,14 @@ fn strays_are_warned_about_and_litter_is_not() {
         fs::write(root.path().join(name), "x").unwrap();
     }
     fs::create_dir(root.path().join("train/.git")).unwrap();
-    assert_eq!(Folder::list(&own).unwrap().warnings, [""; 0]);
+    assert_eq!(
+        Folder::list(&own, &Reach::default()).unwrap().warnings,
+        [""; 0]
+    );
     for name in ["train/notes.txt", "train/ant/a.gif", "train/ant/b.txt"] {
         fs::write(root.path().join(name), "x").unwrap();
     }
-    let folder = Folder::list(&own).unwrap();
+    let folder = Folder::list(&own, &Reach::default()).unwrap();
     assert_eq!(folder.items().count(), 6);
     let warnings = folder.warnings.join("\n");
     for part in ["train/notes.txt", "train/ant/a.gif and 1 more"] {
@@ -186,7 +200,10 @@ fn links_are_followed_and_names_need_no_encoding() {
         symlink(there, root.path().join(split).join(strange)).unwrap();
     }
     let own = own(root.path());
-    let dataset = Folder::list(&own).unwrap().load(&own).unwrap();
+    let dataset = Folder::list(&own, &Reach::default())
+        .unwrap()
+        .load(&own)
+        .unwrap();
     assert_eq!(dataset.facts.class_names, ["ant", "bee", "caf\u{fffd}"]);
     assert_eq!(dataset.train.labels, [0, 0, 1, 1, 2]);
 }

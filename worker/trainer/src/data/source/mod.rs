@@ -11,7 +11,7 @@ use super::decoded::{self, DecodedCopy};
 use super::folder::Folder;
 use super::lock::Lock;
 use super::{
-    Facts, OwnData, Places, RawDataset, Source, Stamp, checked, digits, idx, named, tensors,
+    Facts, OwnData, Places, RawDataset, Reach, Source, Stamp, checked, digits, idx, named, tensors,
 };
 use crate::failure::Failure;
 use crate::output;
@@ -48,6 +48,7 @@ impl Opened {
 pub(super) struct Found<'a> {
     source: &'a Source,
     files: Files<'a>,
+    reach: &'a Reach,
 }
 
 enum Files<'a> {
@@ -64,7 +65,7 @@ impl<'a> Found<'a> {
     /// # Errors
     ///
     /// [`Failure::Invalid`] with the remedy where they cannot be found.
-    pub(super) fn find(source: &'a Source, places: &Places) -> Result<Self, Failure> {
+    pub(super) fn find(source: &'a Source, places: &'a Places) -> Result<Self, Failure> {
         let idx = |name| idx::find(name, places).map(|files| Files::Idx(name, files));
         let cifar = |set| cifar::find(set, places).map(|files| Files::Cifar(set, files));
         let files = match source {
@@ -74,10 +75,19 @@ impl<'a> Found<'a> {
             Source::Kmnist => idx("kmnist")?,
             Source::Cifar10 => cifar(&cifar::CIFAR10)?,
             Source::Cifar100 => cifar(&cifar::CIFAR100)?,
-            Source::Tensors(own) => Files::Tensors(own),
-            Source::Folder(own) => Files::Folder(own, Folder::list(own)?),
+            Source::Tensors(own) => {
+                // Also where a copy will do.
+                tensors::opened(own, &places.reach)?;
+                Files::Tensors(own)
+            }
+            Source::Folder(own) => Files::Folder(own, Folder::list(own, &places.reach)?),
         };
-        Ok(Self { source, files })
+        let reach = &places.reach;
+        Ok(Self {
+            source,
+            files,
+            reach,
+        })
     }
 
     /// Maps the copy in `directory`, or decodes the files and writes one.
@@ -137,9 +147,9 @@ impl<'a> Found<'a> {
     fn decode(&self) -> Result<RawDataset, Failure> {
         let (train, test) = match &self.files {
             Files::Digits => digits::load()?,
-            Files::Idx(name, paths) => idx::decode(name, paths)?,
-            Files::Cifar(set, paths) => cifar::decode(set, paths)?,
-            Files::Tensors(own) => return tensors::load(own),
+            Files::Idx(name, paths) => idx::decode(name, paths, self.reach)?,
+            Files::Cifar(set, paths) => cifar::decode(set, paths, self.reach)?,
+            Files::Tensors(own) => return tensors::load(own, self.reach),
             Files::Folder(own, folder) => return folder.load(own),
         };
         let mut facts = named(self.source)

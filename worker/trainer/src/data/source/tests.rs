@@ -44,6 +44,7 @@ fn open(source: &Source, directory: &Path) -> Opened {
         data: directory.to_owned(),
         system: directory.join("system"),
         mirror: None,
+        reach: Reach::default(),
     };
     let found = Found::find(source, &places).unwrap();
     found.open_worth(directory, 0).unwrap()
@@ -71,7 +72,7 @@ fn assert_alike(copy: DecodedCopy, source: &Source) {
     let Source::Tensors(own) = source else {
         panic!("tensors are expected");
     };
-    let raw = tensors::load(own).unwrap();
+    let raw = tensors::load(own, &Reach::default()).unwrap();
     let facts = raw.facts.clone();
     assert_eq!(copy.facts, facts);
     let alike = |images: &Images, split: &Split| {
@@ -170,6 +171,7 @@ fn small_sets_and_the_built_in_one_have_no_copy() {
         data: root.path().to_owned(),
         system: root.path().join("system"),
         mirror: None,
+        reach: Reach::default(),
     };
     let small = write(root.path(), 0);
     for source in [small, Source::Digits] {

@@ -1,14 +1,19 @@
 //! Safetensors files: weights, images, logits.
 
+mod head;
+
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
+use swath_files::Named;
 use tch::{Kind, Tensor};
 
+use crate::data::{Reach, unread};
 use crate::failure::Failure;
 use crate::files;
+use head::head;
 
 /// A safetensors file in memory.
 pub(crate) struct TensorFile {
@@ -17,15 +22,27 @@ pub(crate) struct TensorFile {
 }
 
 impl TensorFile {
-    /// Reads a file.
+    /// Reads a file that a person named.
     ///
     /// # Errors
     ///
-    /// [`Failure::Invalid`] with the path where it cannot be read.
+    /// As [`TensorFile::of_named`]; [`Failure::Lacks`] where it cannot be read or is
+    /// too large.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        Self::of_named(path, Reach::of_person().open(path)?)
+    }
+
+    /// Reads the open file of this path. Its header is checked before the rest is
+    /// read.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Invalid`] with the path where it is no whole safetensors file.
+    pub(crate) fn of_named(path: &Path, mut named: Named) -> Result<Self, Failure> {
+        let head = head(&mut named).map_err(|what| wrong(path, &what))?;
         Ok(Self {
             path: path.to_owned(),
-            bytes: files::read(path)?,
+            bytes: named.rest(head).map_err(|why| unread(path, &why))?,
         })
     }
 
@@ -100,8 +117,12 @@ impl TensorFile {
 
     /// A failure that names this file.
     pub(crate) fn wrong(&self, what: &str) -> Failure {
-        Failure::Invalid(format!("{}: {what}", self.path.display()))
+        wrong(&self.path, what)
     }
+}
+
+fn wrong(path: &Path, what: &str) -> Failure {
+    Failure::Invalid(format!("{}: {what}", path.display()))
 }
 
 /// Writes tensors to a safetensors file, atomically, each in the plain
@@ -200,8 +221,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("broken.safetensors");
         files::write_atomically(&path, b"no tensors").unwrap();
-        let file = TensorFile::read(&path).unwrap();
-        let error = file.parse().err().unwrap().to_string();
+        let error = TensorFile::read(&path).err().unwrap().to_string();
         assert!(error.contains("broken.safetensors"), "{error}");
     }
 }
