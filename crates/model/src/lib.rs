@@ -12,6 +12,7 @@ pub mod curve;
 pub mod device;
 pub mod error;
 pub mod event;
+pub mod extent;
 pub mod files;
 pub mod id;
 pub mod import;

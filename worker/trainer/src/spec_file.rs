@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use swath_model::extent;
 use swath_model::limits::FILE_BYTES_MAX;
 use swath_model::spec::{JobSpec, TrainingSpec, Work};
 
@@ -48,6 +49,10 @@ fn parse(text: &str) -> Result<JobSpec, String> {
     let tree = if text.trim_start().starts_with('{') {
         serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?
     } else {
+        extent::check(text).map_err(|excess| {
+            let line = text[..excess.offset].lines().count().max(1);
+            format!("line {line}: {}", excess.message)
+        })?;
         toml::from_str(text).map_err(|error| format!("not TOML: {}", error.message()))?
     };
     JobSpec::from_value(&tree).map_err(|errors| {
@@ -71,6 +76,49 @@ mod tests {
             parse(JSON).unwrap().job_digest(),
             parse(TOML).unwrap().job_digest()
         );
+    }
+
+    #[test]
+    fn levels_have_a_limit_in_either_form() {
+        let tables = |levels: usize| "{\"a\":".repeat(levels) + "1" + &"}".repeat(levels);
+        let lists = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        for levels in [70, 200, 500_000] {
+            let name = "a.".repeat(levels);
+            for text in [
+                tables(levels),
+                format!("{{\"dataset\":{}}}", lists(levels)),
+                format!("\n{name}a = 1"),
+                format!("\n[{name}a]"),
+                format!("\n[[{name}a]]"),
+                format!("\na = {}", lists(levels)),
+                format!("\na = {}1{}", "{ a = ".repeat(levels), " }".repeat(levels)),
+            ] {
+                let message = parse(&text).unwrap_err();
+                let is_toml = text.starts_with('\n');
+                assert!(
+                    !is_toml || message.contains("line 2: more than 64 levels"),
+                    "{message}"
+                );
+                assert!(message.len() < 1000, "{message}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_spec_is_a_regular_file_of_bounded_size() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("spec.json");
+        std::fs::File::create(&path)
+            .unwrap()
+            .set_len(1 << 40)
+            .unwrap();
+        for (path, why) in [(&*path, "1 TiB"), (Path::new("/dev/zero"), "a device")] {
+            let told = read(path).unwrap_err().to_string();
+            assert!(
+                told.contains(why) && told.contains(&*path.to_string_lossy()),
+                "{told}"
+            );
+        }
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! TOML, with the place of every key and value.
 
-mod extent;
-
 use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::{Map, Number, Value};
+use swath_model::extent;
 use toml_edit::{Item, Key, TableLike};
 
 use crate::error::{FileError, Place};
