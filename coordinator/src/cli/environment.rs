@@ -61,7 +61,7 @@ pub(crate) const YES: &str = "SWATH_YES";
 pub(crate) const USER: &str = "SWATH_USER";
 
 /// Variables that belong to no flag of `coordinator`, with what they do.
-pub(crate) const OTHERS: [(&str, &str); 16] = [
+pub(crate) const OTHERS: [(&str, &str); 15] = [
     (
         USER,
         "who submits a sweep and owns it from then on; default: the login name",
@@ -75,10 +75,6 @@ pub(crate) const OTHERS: [(&str, &str); 16] = [
         "SWATH_DATA_MIRROR",
         "a base URL or a directory to fetch data sets from, instead of the public ones; `none`: \
          nothing is fetched",
-    ),
-    (
-        "SWATH_DATA_VERIFY",
-        "set to anything: trainers check the digest of a decoded data set whenever they open it",
     ),
     (
         "SWATH_ALLOW_DATA",

@@ -17,7 +17,7 @@ use tch::Device;
         Data sets are read from SWATH_DATA_DIR (default ~/.cache/swath/data) or /usr/share/datasets; \
         if they are in neither, they are fetched from SWATH_DATA_MIRROR (a directory, file:// or \
         http(s):// URL; `none`: never; default: from their publishers). Trainers share one decoded \
-        copy of each; with SWATH_DATA_VERIFY=1 they check its digest at each start.\n\
+        copy of each.\n\
         Images of your own: dataset = { name = \"folder\", path = \"images\" } with \
         images/train/CLASS/*.png and images/test/CLASS/*.png (or .jpg)."
 )]

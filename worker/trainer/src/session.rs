@@ -7,7 +7,7 @@ use swath_model::spec::{Dataset as Source, JobSpec, TestSet, TrainingSpec};
 use tch::Device;
 
 use crate::cli::Compute;
-use crate::data::{self, Facts, Further, Places, Stamp};
+use crate::data::{self, Facts, Further, Places, Seal, Stamp};
 use crate::dataset::{Dataset, Images};
 use crate::failure::Failure;
 use crate::model::{Model, Weights};
@@ -18,7 +18,15 @@ use crate::tensor_file::TensorFile;
 pub(crate) struct Session {
     device: Device,
     places: Places,
-    resident: Option<(Key, Rc<Dataset>)>,
+    resident: Option<Resident>,
+}
+
+/// A data set on the device.
+struct Resident {
+    key: Key,
+    /// Shows whether the copy that it may be a view of was changed.
+    seal: Option<Seal>,
+    dataset: Rc<Dataset>,
 }
 
 /// What a resident data set must match to be used again.
@@ -71,16 +79,21 @@ impl Session {
             source: source.clone(),
             stamp: data::stamp(source, &self.places)?,
         };
-        if let Some((resident, dataset)) = &self.resident
-            && *resident == key
+        if let Some(resident) = &self.resident
+            && resident.key == key
+            && resident.seal.as_ref().is_none_or(Seal::is_whole)
         {
-            return Ok(Rc::clone(dataset));
+            return Ok(Rc::clone(&resident.dataset));
         }
         // Two data sets at a time might not fit the device.
         self.resident = None;
         let opened = data::open(source, &self.places)?;
         let dataset = Rc::new(Dataset::of(&opened, self.device));
-        self.resident = Some((key, Rc::clone(&dataset)));
+        self.resident = Some(Resident {
+            key,
+            seal: opened.seal(),
+            dataset: Rc::clone(&dataset),
+        });
         Ok(dataset)
     }
 

@@ -25,7 +25,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use swath_model::spec::{Dataset as Source, OwnData, TestSet};
 
-pub(crate) use self::decoded::DecodedCopy;
+pub(crate) use self::decoded::{DecodedCopy, Seal};
 use self::folder::Folder;
 pub(crate) use self::locate::Places;
 pub(crate) use self::picture::{Shape, read as read_picture};

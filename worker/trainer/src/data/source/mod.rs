@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::checksum::SUMS;
 use super::cifar::{self, Cifar};
-use super::decoded::{self, DecodedCopy};
+use super::decoded::{self, DecodedCopy, Seal};
 use super::folder::Folder;
 use super::lock::Lock;
 use super::{
@@ -33,6 +33,15 @@ impl Opened {
         match self {
             Self::Decoded(raw) => &raw.facts,
             Self::Shared(copy) => &copy.facts,
+        }
+    }
+
+    /// What shows whether a copy was changed since it was opened; none where it lies
+    /// in the memory of this process.
+    pub(crate) fn seal(&self) -> Option<Seal> {
+        match self {
+            Self::Decoded(_) => None,
+            Self::Shared(copy) => Some(copy.seal()),
         }
     }
 

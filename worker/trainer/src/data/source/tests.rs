@@ -1,6 +1,7 @@
 use std::fs::{self, File};
 use std::time::SystemTime;
 
+use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
 use super::*;
@@ -106,7 +107,13 @@ fn a_damaged_copy_is_replaced() {
     let copy = copy_in(root.path());
     let whole = fs::read(&copy).unwrap();
     let mut other_header = whole.clone();
-    other_header[20] ^= 1;
+    other_header[60] ^= 1;
+    // A pixel, and a digit of the mean.
+    let mut other_pixel = whole.clone();
+    other_pixel[4096] ^= 1;
+    let mut other_mean = whole.clone();
+    let mean = whole.windows(6).position(|it| it == b"\"mean\"").unwrap();
+    other_mean[mean + 10] ^= 1;
     let mut other_version = whole.clone();
     other_version[8] += 1;
     let damaged = [
@@ -115,6 +122,8 @@ fn a_damaged_copy_is_replaced() {
         &whole[..whole.len() - 1],
         &[&whole[..], &[0]].concat(),
         &other_header,
+        &other_pixel,
+        &other_mean,
         &other_version,
     ];
     let name = copy.file_name().unwrap().to_string_lossy();
@@ -126,6 +135,80 @@ fn a_damaged_copy_is_replaced() {
         assert_alike(shared(open(&source, root.path())), &source);
         assert!(fs::read(&copy).unwrap() == whole && !left.exists());
     }
+}
+
+/// The copy with another header, and a digest that fits.
+fn with_header(whole: &[u8], edit: impl Fn(&mut serde_json::Value)) -> Vec<u8> {
+    let length = u32::from_le_bytes(whole[12..16].try_into().unwrap()) as usize;
+    let payload = (48 + length).next_multiple_of(4096);
+    let mut header = serde_json::from_slice(&whole[48..48 + length]).unwrap();
+    edit(&mut header);
+    let header = serde_json::to_vec(&header).unwrap();
+    let mut bytes = whole[..12].to_vec();
+    bytes.extend((header.len() as u32).to_le_bytes());
+    bytes.resize(48, 0);
+    bytes.extend(header);
+    bytes.resize(bytes.len().next_multiple_of(4096), 0);
+    bytes.extend(&whole[payload..]);
+    let digest = blake3::hash(&bytes[48..]);
+    bytes[16..48].copy_from_slice(digest.as_bytes());
+    bytes
+}
+
+#[test]
+fn what_a_header_promises_is_checked_whatever_its_digest() {
+    let root = tempfile::tempdir().unwrap();
+    let source = write(root.path(), 0);
+    open(&source, root.path());
+    let copy = copy_in(root.path());
+    let whole = fs::read(&copy).unwrap();
+    let same = with_header(&whole, |_| {});
+    fs::write(&copy, &same).unwrap();
+    assert_alike(shared(open(&source, root.path())), &source);
+    assert!(
+        fs::read(&copy).unwrap() == same,
+        "a sound copy was replaced"
+    );
+    for (key, value) in [
+        ("/images", json!([1_u64 << 60, 1])),
+        ("/images", json!([0, 7])),
+        ("/images", json!([7, 0])),
+        ("/images/0", json!(4)),
+        ("/facts/channels", json!(1)),
+        ("/facts/channels", json!(-3)),
+        ("/facts/channels", json!(0)),
+        ("/facts/height", json!(i64::MIN)),
+        ("/facts/height", json!(i64::MAX)),
+        ("/facts/width", json!(0)),
+        ("/facts/classes", json!(2)),
+        ("/facts/classes", json!(-1)),
+        ("/facts/train_images", json!(6)),
+        ("/facts/mean", json!([])),
+        ("/facts/std", json!([0.5])),
+        ("/facts/class_names", json!(["a", "b", "c", "d"])),
+    ] {
+        let edited = with_header(&whole, |header| {
+            *header.pointer_mut(key).unwrap() = value.clone();
+        });
+        fs::write(&copy, edited).unwrap();
+        assert_alike(shared(open(&source, root.path())), &source);
+        assert!(fs::read(&copy).unwrap() == whole, "{key} {value}");
+    }
+    let mut long = whole.clone();
+    long[12..16].copy_from_slice(&u32::MAX.to_le_bytes());
+    fs::write(&copy, long).unwrap();
+    assert_alike(shared(open(&source, root.path())), &source);
+}
+
+#[test]
+fn a_copy_tells_that_it_was_written_to() {
+    let root = tempfile::tempdir().unwrap();
+    let source = write(root.path(), 0);
+    let seal = open(&source, root.path()).seal().unwrap();
+    assert!(seal.is_whole());
+    let file = File::options().write(true).open(copy_in(root.path()));
+    file.unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    assert!(!seal.is_whole());
 }
 
 #[test]
