@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use swath_model::limits::FILE_BYTES_MAX;
 use swath_model::message::Files;
 use swath_report::visible;
 use swath_sweep::{Expansion, SweepFile};
@@ -42,12 +43,13 @@ impl Loaded {
 /// Reads and parses a sweep file. Recipes are read relative to it.
 pub(crate) fn load(path: &Path) -> Outcome<Loaded> {
     let main = path.to_string_lossy().into_owned();
-    let text = std::fs::read_to_string(path)
+    let text = swath_files::read_text(path, FILE_BYTES_MAX as u64)
         .map_err(|error| Failure::usage(format!("cannot read {main}: {error}")))?;
     let directory = path.parent().unwrap_or(Path::new(""));
     let files = RefCell::new(BTreeMap::new());
     let read = |name: &str| {
-        let text = std::fs::read_to_string(directory.join(name)).map_err(|error| error.to_string());
+        let text = swath_files::read_text(&directory.join(name), FILE_BYTES_MAX as u64)
+            .map_err(|error| error.to_string());
         if let Ok(text) = &text {
             files.borrow_mut().insert(name.to_owned(), text.clone());
         }

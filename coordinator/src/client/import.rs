@@ -18,10 +18,12 @@ const LONG: usize = 2000;
 const TICK: Duration = Duration::from_millis(120);
 /// The most bytes of the file; the rest of the request needs some too.
 const BYTES_MAX: usize = CONTROL_REQUEST_BYTES - (64 << 10);
+/// The most that is read to say into how many parts to split it.
+const READ_BYTES_MAX: u64 = 1 << 30;
 
 pub(crate) async fn import(context: &Context, arguments: &cli::Import) -> Outcome {
     let path = arguments.file.display();
-    let text = std::fs::read_to_string(&arguments.file)
+    let text = swath_files::read_text(&arguments.file, READ_BYTES_MAX)
         .map_err(|error| Failure::usage(format!("cannot read {path}: {error}")))?;
     // In JSON, a line end takes one byte more.
     let lines = text.lines().count();

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
-use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use swath_files::Unread;
 use swath_model::id::InputDigest;
 use swath_model::program::{EXECUTABLES_MAX, INPUTS_BYTES_MAX, INPUTS_MAX, input_digest, is_below};
 use swath_model::suggest::nearest;
@@ -371,11 +371,9 @@ fn misplaced(file: &SweepFile, beside: &Path) -> Option<String> {
 
 /// The content of a regular file that is not too large to be a program.
 fn content(path: &Path) -> Option<(Vec<u8>, Metadata)> {
-    let about = fs::metadata(path).ok()?;
-    if !about.is_file() || about.len() > INPUTS_BYTES_MAX {
-        return None;
-    }
-    Some((fs::read(path).ok()?, about))
+    let file = swath_files::Named::open_within(path, INPUTS_BYTES_MAX).ok()?;
+    let about = file.file.metadata().ok()?;
+    Some((file.rest(Vec::new()).ok()?, about))
 }
 
 fn matched(patterns: &[Named], directory: &Path) -> Result<BTreeMap<String, Input>, FileError> {
@@ -387,8 +385,7 @@ fn matched(patterns: &[Named], directory: &Path) -> Result<BTreeMap<String, Inpu
         let found = found.map_err(|why| pattern.error(why))?;
         let is_cache = |path: &Path| path.iter().any(|part| part == "__pycache__");
         for path in found.into_iter().filter(|path| !is_cache(path)) {
-            let told =
-                |error: std::io::Error| pattern.error(format!("{}: {error}", path.display()));
+            let told = |error: Unread| pattern.error(format!("{}: {error}", path.display()));
             let Ok(name) = path.strip_prefix(directory) else {
                 return Err(pattern.error(format!(
                     "{} is not in {}",
@@ -401,13 +398,10 @@ fn matched(patterns: &[Named], directory: &Path) -> Result<BTreeMap<String, Inpu
             if inputs.contains_key(&name) {
                 continue;
             }
-            let mut content = Vec::new();
-            let file = fs::File::open(&path).map_err(told)?;
-            let about = file.metadata().map_err(told)?;
-            file.take(INPUTS_BYTES_MAX + 1)
-                .read_to_end(&mut content)
-                .map_err(told)?;
-            bytes += content.len() as u64;
+            let file = swath_files::Named::open(&path).map_err(told)?;
+            let about = file.file.metadata();
+            let about = about.map_err(|error| told(error.into()))?;
+            bytes += file.length;
             if bytes > INPUTS_BYTES_MAX || inputs.len() >= INPUTS_MAX {
                 return Err(pattern.error(format!(
                     "the files are more than {INPUTS_MAX}, or larger than {} MiB together; name \
@@ -415,6 +409,7 @@ fn matched(patterns: &[Named], directory: &Path) -> Result<BTreeMap<String, Inpu
                     INPUTS_BYTES_MAX >> 20
                 )));
             }
+            let content = file.rest(Vec::new()).map_err(told)?;
             inputs.insert(name, Input::new(path, &content, &about));
         }
         if !any {

@@ -15,6 +15,9 @@ use super::failure::{Failure, Outcome};
 use super::output::into_file;
 use crate::settings::Context;
 
+/// The largest lock file that is read, in bytes.
+const LOCK_BYTES_MAX: u64 = 1 << 30;
+
 /// Writes the lock file of one sweep.
 pub(crate) async fn write(context: &Context, selector: Vec<String>, path: &Path) -> Outcome {
     let mut connection = Connection::open(context).await?;
@@ -48,7 +51,7 @@ pub(crate) async fn write(context: &Context, selector: Vec<String>, path: &Path)
 /// compared with the published values, as a coordinator's table is.
 pub(crate) fn table(context: &Context, path: &Path, check: bool) -> Outcome {
     let shown = path.display();
-    let text = std::fs::read_to_string(path)
+    let text = swath_files::read_text(path, LOCK_BYTES_MAX)
         .map_err(|error| Failure::usage(format!("cannot read {shown}: {error}")))?;
     let wrong = |error: swath_results::lock::LockError| Failure::usage(format!("{shown}: {error}"));
     let results = Lock::parse(&text).and_then(Lock::results).map_err(wrong)?;

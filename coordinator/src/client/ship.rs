@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 use swath_coordinator::api::{MissingInputs, ReadQuery};
 use swath_model::id::InputDigest;
-use swath_model::program::{INPUT_PIECE_BYTES, input_digest};
+use swath_model::program::{INPUT_PIECE_BYTES, INPUTS_BYTES_MAX, input_digest};
 use swath_model::text;
 use swath_proto::v1::UploadRequest;
 use swath_report::counted;
@@ -126,7 +126,7 @@ fn stream(
 
 fn read(digest: InputDigest, path: &Path) -> Outcome<Vec<u8>> {
     let shown = path.display();
-    let content = std::fs::read(path)
+    let content = swath_files::read(path, INPUTS_BYTES_MAX)
         .map_err(|error| Failure::error(format!("cannot read {shown}: {error}")))?;
     if input_digest(&content) != digest {
         let message = format!("{shown} has changed while the sweep was submitted");

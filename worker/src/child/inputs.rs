@@ -1,11 +1,12 @@
 //! Whether this host has what a program needs to be started.
 
 use std::collections::HashMap;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use swath_agent::CommandLine;
+use swath_files::Named;
 use swath_model::id::InputDigest;
 use swath_model::needs::Lack;
 use swath_model::program::{INPUTS_BYTES_MAX, input_digest};
@@ -41,8 +42,8 @@ impl Inputs {
     }
 
     fn digest(&mut self, path: &Path) -> Option<InputDigest> {
-        let file = std::fs::File::open(path).ok()?;
-        let about = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        let named = Named::open_within(path, INPUTS_BYTES_MAX).ok()?;
+        let about = named.file.metadata().ok()?;
         let stamp = (
             about.dev(),
             about.ino(),
@@ -55,11 +56,7 @@ impl Inputs {
         {
             return Some(*digest);
         }
-        let mut content = Vec::new();
-        file.take(INPUTS_BYTES_MAX + 1)
-            .read_to_end(&mut content)
-            .ok()?;
-        let digest = input_digest(&content);
+        let digest = input_digest(&named.rest(Vec::new()).ok()?);
         self.known.insert(path.to_owned(), (stamp, digest));
         Some(digest)
     }

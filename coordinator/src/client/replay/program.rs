@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use swath_model::id::InputDigest;
 use swath_model::message::InputFile;
-use swath_model::program::{Command, Launch, input_digest};
+use swath_model::program::{Command, INPUTS_BYTES_MAX, Launch, input_digest};
 use swath_model::spec::{JobSpec, Work};
 use swath_model::view::JobView;
 use swath_report::utc;
@@ -80,7 +80,8 @@ fn check(context: &Context, command: &Command, launch: &Launch, job: &JobView) -
     let directory = Path::new(launch.directory.as_deref().unwrap_or(""));
     let changed = command.inputs.iter().find_map(|(path, digest)| {
         let path = directory.join(path);
-        let found = fs::read(&path).ok().map(|content| input_digest(&content));
+        let found = swath_files::read(&path, INPUTS_BYTES_MAX).ok();
+        let found = found.map(|content| input_digest(&content));
         (found != Some(*digest)).then_some((path, found.is_some()))
     });
     let Some((path, is_there)) = changed else {

@@ -2,11 +2,11 @@
 
 mod tensorboard;
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use swath_agent::{Kinds, Row, Thinned, rows_of_json};
+use swath_files::Named;
 use swath_model::limits::LAST_EPOCHS_MAX;
 use swath_model::program::Read;
 
@@ -15,6 +15,9 @@ const JSON_BYTES_MAX: u64 = 64 << 20;
 
 /// The longest line that is read, in bytes.
 const LINE_BYTES_MAX: u64 = 1 << 20;
+
+/// The largest file of CSV that is read, in bytes.
+const CSV_BYTES_MAX: u64 = 1 << 30;
 
 /// The most rows that are kept.
 const ROWS_MAX: usize = 50_000;
@@ -73,18 +76,19 @@ fn told<E: std::fmt::Display>(path: &Path) -> impl Fn(E) -> String {
     move |error| format!("`read`: {path}: {error}")
 }
 
-fn open(path: &Path) -> Result<File, String> {
-    File::open(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => {
+fn open(path: &Path) -> Result<Named, String> {
+    Named::open(path).map_err(|why| {
+        if why.is_absent() {
             format!("`read`: the program has not written {}", path.display())
+        } else {
+            told(path)(why)
         }
-        _ => told(path)(error),
     })
 }
 
 fn json(path: &Path, rows: &mut Rows<'_>) -> Result<(), String> {
     let mut text = String::new();
-    let mut file = open(path)?.take(JSON_BYTES_MAX + 1);
+    let mut file = open(path)?.file.take(JSON_BYTES_MAX + 1);
     file.read_to_string(&mut text).map_err(told(path))?;
     if text.len() as u64 > JSON_BYTES_MAX {
         let most = JSON_BYTES_MAX >> 20;
@@ -98,7 +102,7 @@ fn json(path: &Path, rows: &mut Rows<'_>) -> Result<(), String> {
 }
 
 fn jsonl(path: &Path, rows: &mut Rows<'_>) -> Result<(), String> {
-    let mut reader = BufReader::new(open(path)?);
+    let mut reader = BufReader::new(open(path)?.file);
     let (mut line, mut number) = (Vec::new(), 0_u64);
     loop {
         line.clear();
@@ -123,10 +127,13 @@ fn jsonl(path: &Path, rows: &mut Rows<'_>) -> Result<(), String> {
 }
 
 fn csv(path: &Path, rows: &mut Rows<'_>) -> Result<(), String> {
+    let file = open(path)?;
+    // One record may be all of it.
+    file.at_most(CSV_BYTES_MAX).map_err(told(path))?;
     let mut reader = csv::ReaderBuilder::new()
         .flexible(true)
         .trim(csv::Trim::All)
-        .from_reader(open(path)?);
+        .from_reader(file.file);
     let names = reader.headers().map_err(told(path))?.clone();
     for record in reader.records() {
         let record = record.map_err(told(path))?;
