@@ -25,11 +25,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const LINGER: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
+    Printer::tell_panics();
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help goes to stdout; a closed pipe is not an error.
-            let _ = error.print();
+            Printer::usage(&error);
             return if error.use_stderr() {
                 Exit::Usage.into()
             } else {

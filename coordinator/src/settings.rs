@@ -7,6 +7,7 @@ use std::thread::available_parallelism;
 use swath_coordinator::database::Database;
 use swath_coordinator::identity::Identity;
 use swath_coordinator::server::ServeSettings;
+use swath_model::limits::FILE_BYTES_MAX;
 use swath_model::policy::Policy;
 use swath_proto::address::{url_of, urls_of};
 use swath_proto::secure::{Caller, read_token};
@@ -84,11 +85,12 @@ impl Context {
         let caller = caller(global.token_file.as_deref(), &target)?;
         let identity = global.identity.clone();
         let identity = identity.unwrap_or_else(|| database.beside(".identity"));
-        let printer = Printer::new(global.color, global.quiet);
+        let format = global.output.format();
+        let printer = Printer::new(global.color, global.quiet).of(format);
         let policy = global.policy.as_deref().map(PolicyFile::read).transpose()?;
         Ok(Self {
             printer,
-            format: global.output.format(),
+            format,
             file: global.output.file(),
             target,
             database,
@@ -192,7 +194,7 @@ pub(crate) struct PolicyFile {
 impl PolicyFile {
     fn read(path: &Path) -> Outcome<Self> {
         let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path)
+        let text = swath_files::read_text(path, FILE_BYTES_MAX as u64)
             .map_err(|error| Failure::usage(format!("cannot read the policy {shown}: {error}")))?;
         let wrong = |error: &toml::de::Error| {
             let at = error.span().map_or_else(String::new, |span| {

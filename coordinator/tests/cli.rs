@@ -21,6 +21,8 @@ mod store;
 #[path = "verbs/store_file.rs"]
 mod store_file;
 mod support;
+#[path = "verbs/terminal.rs"]
+mod terminal;
 #[path = "verbs/unreadable.rs"]
 mod unreadable;
 

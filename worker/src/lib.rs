@@ -14,3 +14,4 @@ pub mod leases;
 pub mod out;
 pub mod settings;
 pub mod spool;
+pub mod terminal;

@@ -1,6 +1,5 @@
 //! The binary: reads the settings, starts the log, runs the daemon.
 
-use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use swath_agent::Exit;
 use swath_worker::child::{adopt_orphans, die_with, guard};
 use swath_worker::daemon;
 use swath_worker::settings::{Cli, Settings};
+use swath_worker::terminal;
 use tracing_subscriber::EnvFilter;
 
 /// Exit code: wrong usage.
@@ -18,27 +18,27 @@ const DISPLACED: u8 = 3;
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
+    terminal::tell_panics();
     if guard::is_meant() {
         return match guard::run() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(1, &format!("cannot guard: {error}")),
         };
     }
-    let cli = Cli::read();
+    let cli = match Cli::read() {
+        Ok(cli) => cli,
+        Err(error) => {
+            terminal::usage(&error);
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
     let log = cli.log.clone().or_else(|| std::env::var("RUST_LOG").ok());
     let log = log.unwrap_or_else(|| "info".to_owned());
     let filter = match EnvFilter::try_new(&log) {
         Ok(filter) => filter,
         Err(error) => return fail(USAGE, &format!("--log {log}: {error}")),
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        // It would panic where stderr is a file on a full disk.
-        .log_internal_errors(false)
-        .init();
+    terminal::log(filter);
     if let Some(Err(error)) = cli.parent.map(die_with) {
         return fail(1, &format!("cannot start under --parent: {error}"));
     }
@@ -85,6 +85,6 @@ fn main() -> ExitCode {
 /// Says the last word of the process, whatever is logged.
 fn fail(code: u8, why: &str) -> ExitCode {
     // Where stderr is on a full disk, the code says it alone.
-    let _unheard = writeln!(std::io::stderr(), "worker: {why}");
+    terminal::say(&format!("worker: {why}"));
     ExitCode::from(code)
 }

@@ -180,13 +180,18 @@ impl Cli {
     /// Reads the command line of this process, and takes from the environment what
     /// it does not set; exits where it is wrong. What a job was told about itself is
     /// no option of a worker that the job starts.
-    pub fn read() -> Self {
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the command line, or the help that it asks for.
+    pub fn read() -> Result<Self, clap::Error> {
         let mut command = Self::command();
         if std::env::var_os(JOB_VARIABLE).is_some() {
             command = in_a_job(command);
         }
-        let read = Self::from_arg_matches(&command.get_matches_mut());
-        read.unwrap_or_else(|error| error.format(&mut command).exit())
+        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        let read = Self::from_arg_matches(&matches);
+        read.map_err(|error| error.format(&mut command))
     }
 
     /// The variables of a worker's options that its jobs must not get: one of them

@@ -344,6 +344,8 @@ pub(crate) struct Explain {
 }
 
 /// Prints what a job's trainer wrote
+///
+/// Characters that act on a terminal, such as those of colours, are written out.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
@@ -356,6 +358,9 @@ pub(crate) struct Logs {
     #[arg(short, long, env = environment::FOLLOW, hide_env_values = true)]
     #[arg(value_parser = FalseyValueParser::new())]
     pub(crate) follow: bool,
+    /// Print it as it is, also what acts on a terminal
+    #[arg(long)]
+    pub(crate) raw: bool,
 }
 
 /// Lists what an attempt of a job left in its directory, or fetches it

@@ -1,7 +1,7 @@
 //! Shows what a command would touch, and asks, where that is more than the one
 //! thing that was named.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead};
 
 use swath_coordinator::api::{ReadQuery, Selection};
 use swath_model::view::SweepView;
@@ -11,6 +11,7 @@ use swath_sweep::{Selector, Target};
 use super::connection::Connection;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
+use super::printer::Printer;
 use super::render::sweeps::{names, state_name};
 use crate::settings::Context;
 
@@ -59,7 +60,7 @@ pub(crate) async fn confirmed(
 
 /// Shows what a verb would do, and asks; an error unless somebody agrees.
 pub(crate) fn agree(context: &Context, verb: &str, shown: Vec<String>) -> Outcome<()> {
-    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+    if !Printer::can_ask() {
         let refused = Failure::of(Exit::Usage, shown);
         return Err(refused.hint("nothing is changed; `--yes` does it without a question"));
     }
@@ -73,9 +74,7 @@ pub(crate) fn agree(context: &Context, verb: &str, shown: Vec<String>) -> Outcom
 }
 
 fn agreed(verb: &str) -> Outcome<bool> {
-    let mut stderr = io::stderr();
-    write!(stderr, "{verb} all of this? [y/N] ")?;
-    stderr.flush()?;
+    Printer::ask(&format!("{verb} all of this? [y/N] "))?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
     Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))

@@ -1,17 +1,20 @@
 //! Verbs about jobs: the list, and one job's reasons, logs and curves.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::time::Duration;
 
 use swath_coordinator::api::{Curves, Explanation, Logs, ReadQuery};
 use swath_model::metrics::{self, TEST_ERROR};
 use swath_model::suggest::did_you_mean;
+use swath_model::terminal;
 use swath_report::{Format, Given, curve, curve_listing, metrics_of};
 use tokio::time::Instant;
 
 use super::connection::Connection;
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
+use super::printer::Printer;
 use super::read::{json, print_listing};
 use super::render;
 use super::wait::{Interrupts, patiently};
@@ -131,7 +134,7 @@ pub(crate) async fn logs(context: &Context, arguments: cli::Logs) -> Outcome {
         for chunk in &document.chunks {
             position = position.max(chunk.position);
         }
-        print_chunks(context, &document, &mut shown)?;
+        print_chunks(context, arguments.raw, &document, &mut shown)?;
         let over = document.job.state.is_final() && document.chunks.is_empty();
         if !arguments.follow || over {
             break;
@@ -160,10 +163,15 @@ pub(crate) async fn logs(context: &Context, arguments: cli::Logs) -> Outcome {
 
 fn print_chunks(
     context: &Context,
+    raw: bool,
     document: &Logs,
     shown: &mut render::logs::Shown,
 ) -> Outcome<()> {
-    let mut out = context.printer.stdout();
+    let mut out: Box<dyn Write + Send> = if raw {
+        Box::new(Printer::raw())
+    } else {
+        context.printer.stdout()
+    };
     match context.format {
         Format::Json => {
             let text = json(context, document)?.unwrap_or_default();
@@ -177,7 +185,13 @@ fn print_chunks(
         }
         _ => {
             for chunk in &document.chunks {
-                out.write_all(shown.text(chunk).as_bytes())?;
+                let text = shown.text(chunk);
+                let text = if raw {
+                    Cow::Borrowed(&*text)
+                } else {
+                    terminal::shown(&text, false)
+                };
+                out.write_all(text.as_bytes())?;
             }
         }
     }

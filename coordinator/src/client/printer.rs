@@ -1,11 +1,15 @@
-//! The only way to print: data to stdout, everything else to stderr.
+//! The only way to print: data to stdout, everything else to stderr. What comes from
+//! elsewhere may be in all of it, so nothing else writes to them.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal, Write};
+use std::panic;
 
 use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::{AnsiColor, Style as Paint};
 use rustix::fd::AsFd;
-use swath_report::Style;
+use swath_model::terminal::{Escaping, shown};
+use swath_report::{Format, Style};
 
 use crate::cli::Color;
 
@@ -14,7 +18,13 @@ use crate::cli::Color;
 pub(crate) struct Printer {
     color: ColorChoice,
     quiet: bool,
+    /// Whether what goes to stdout is for programs: in a pipe it stays as it is.
+    exact: bool,
 }
+
+/// Clears a terminal: goes to the upper left first, because counting lines back would
+/// fail where the terminal wraps them.
+const CLEAR: &str = "\x1b[H\x1b[2J";
 
 const YELLOW: Paint = AnsiColor::Yellow.on_default().bold();
 const RED: Paint = AnsiColor::Red.on_default().bold();
@@ -27,13 +37,36 @@ impl Printer {
             Color::Always => ColorChoice::Always,
             Color::Never => ColorChoice::Never,
         };
-        Self { color, quiet }
+        Self {
+            color,
+            quiet,
+            exact: false,
+        }
+    }
+
+    /// Prints data in this format.
+    pub(crate) const fn of(self, format: Format) -> Self {
+        Self {
+            exact: !format.is_for_terminals(),
+            ..self
+        }
+    }
+
+    /// Prints data as they are, also to a terminal.
+    pub(crate) fn raw() -> impl Write + Send {
+        io::stdout()
     }
 
     /// Where data goes, buffered; flush it. Colour is removed where it is not
-    /// wanted.
-    pub(crate) fn stdout(self) -> impl Write + Send {
-        io::BufWriter::new(AutoStream::new(io::stdout(), self.color))
+    /// wanted, and what acts on a terminal is written out.
+    pub(crate) fn stdout(self) -> Box<dyn Write + Send> {
+        let stdout = io::stdout();
+        if self.exact && !stdout.is_terminal() {
+            return Box::new(io::BufWriter::new(stdout));
+        }
+        let stdout = AutoStream::new(stdout, self.color);
+        let styled = stdout.current_choice() != ColorChoice::Never;
+        Box::new(Escaping::new(io::BufWriter::new(stdout), styled))
     }
 
     /// Prints data, with a newline at its end.
@@ -46,11 +79,59 @@ impl Printer {
         stdout.flush()
     }
 
-    /// Prints data that moves the cursor, unchanged.
-    pub(crate) fn draw(text: &str) -> io::Result<()> {
-        let mut stdout = io::stdout().lock();
-        stdout.write_all(text.as_bytes())?;
-        stdout.flush()
+    /// Prints data in place of all that is on the terminal.
+    pub(crate) fn redraw(self, text: &str) -> io::Result<()> {
+        let mut stdout = io::stdout();
+        stdout.write_all(CLEAR.as_bytes())?;
+        stdout.flush()?;
+        self.data(text)
+    }
+
+    /// Prints a question, after which the cursor stays.
+    pub(crate) fn ask(question: &str) -> io::Result<()> {
+        let mut stderr = io::stderr();
+        stderr.write_all(shown(question, false).as_bytes())?;
+        stderr.flush()
+    }
+
+    /// Whether a person can be asked.
+    pub(crate) fn can_ask() -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// Prints help, or what is wrong with a command line.
+    pub(crate) fn usage(error: &clap::Error) {
+        let text = error.render().ansi().to_string();
+        // A closed pipe is not an error.
+        let _unheard = if error.use_stderr() {
+            Escaping::new(AutoStream::auto(io::stderr()), true).write_all(text.as_bytes())
+        } else {
+            Escaping::new(AutoStream::auto(io::stdout()), true).write_all(text.as_bytes())
+        };
+    }
+
+    /// Logs to stderr what passes `filter`, from now on.
+    pub(crate) fn log(filter: tracing_subscriber::EnvFilter) {
+        let styled = io::stderr().is_terminal();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(move || Escaping::new(io::stderr(), styled))
+            .with_ansi(styled)
+            // It would panic where stderr is a file on a full disk.
+            .log_internal_errors(false)
+            .init();
+    }
+
+    /// Tells of panics, whose messages may quote anything.
+    pub(crate) fn tell_panics() {
+        panic::set_hook(Box::new(|panic| {
+            let mut stderr = Escaping::new(io::stderr(), false);
+            let _unheard = writeln!(stderr, "{panic}");
+            let trace = Backtrace::capture();
+            if trace.status() == BacktraceStatus::Captured {
+                let _unheard = writeln!(stderr, "{trace}");
+            }
+        }));
     }
 
     /// Whether a person reads stdout.
@@ -116,13 +197,19 @@ impl Printer {
     }
 
     fn labelled(self, label: &str, style: Paint, text: &str) {
-        self.line(&format!("{style}{label}{style:#}: {text}"));
+        self.write(&format!("{style}{label}{style:#}: {}", shown(text, false)));
     }
 
-    /// Prints a line for people. If stderr is closed, nobody can be told.
+    /// Prints a line for people.
     fn line(self, text: &str) {
+        self.write(&shown(text, false));
+    }
+
+    /// Prints a line in which nothing acts on a terminal. If stderr is closed, nobody
+    /// can be told.
+    fn write(self, text: &str) {
         let mut stderr = AutoStream::new(io::stderr(), self.color);
-        let _ = writeln!(stderr, "{text}");
+        let _unheard = writeln!(stderr, "{text}");
     }
 }
 

@@ -1,6 +1,5 @@
 //! `serve`: a coordinator that keeps running.
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
@@ -10,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
+use super::printer::Printer;
 use super::wait::Interrupts;
 use crate::cli::Serve;
 use crate::settings::{self, Context};
@@ -93,12 +93,6 @@ fn log(arguments: &Serve) -> Outcome<()> {
         .unwrap_or_else(|| LOG_DEFAULT.to_owned());
     let filter = EnvFilter::try_new(&wanted)
         .map_err(|error| Failure::usage(format!("--log `{wanted}`: {error}")))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        // It would panic where stderr is a file on a full disk.
-        .log_internal_errors(false)
-        .init();
+    Printer::log(filter);
     Ok(())
 }

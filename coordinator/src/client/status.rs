@@ -107,8 +107,12 @@ async fn watch(
                     status.sweeps.retain(|sweep| !sweep.label.archived);
                 }
                 let text = text(context, &status, &stalls, shown.all)?;
-                if let Some(drawing) = screen.draw(&text) {
-                    Printer::draw(&drawing)?;
+                if screen.is_other(&text) {
+                    if screen.live {
+                        context.printer.redraw(&text)?;
+                    } else {
+                        context.printer.data(&text)?;
+                    }
                 }
             }
             Update::Lost(failure) => {
@@ -130,20 +134,11 @@ struct Screen {
 }
 
 impl Screen {
-    /// What to print so that `text` replaces what is on the screen; none when
-    /// it is the same.
-    fn draw(&mut self, text: &str) -> Option<String> {
-        if text == self.last {
-            return None;
-        }
+    /// Whether `text` is another one than what is on the screen; it is from now on.
+    fn is_other(&mut self, text: &str) -> bool {
+        let is_other = text != self.last;
         text.clone_into(&mut self.last);
-        Some(if self.live {
-            // Go to the upper left, then clear the screen: counting lines back
-            // would fail where the terminal wraps them.
-            format!("\x1b[H\x1b[2J{text}")
-        } else {
-            text.to_owned()
-        })
+        is_other
     }
 
     /// Forces the next text to be drawn even if it is the same: other lines
@@ -158,20 +153,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_live_screen_is_drawn_over_and_a_pipe_is_not() {
+    fn a_screen_is_drawn_where_it_is_another() {
         let last = String::new();
         let mut screen = Screen { live: true, last };
-        assert_eq!(
-            screen.draw("a\nb\n").as_deref(),
-            Some("\x1b[H\x1b[2Ja\nb\n")
-        );
-        assert_eq!(screen.draw("a\nb\n"), None);
+        assert!(screen.is_other("a\nb\n"));
+        assert!(!screen.is_other("a\nb\n"));
         screen.leave();
-        assert!(screen.draw("a\nb\n").is_some());
-        let mut pipe = Screen {
-            live: false,
-            ..screen
-        };
-        assert_eq!(pipe.draw("d\n").as_deref(), Some("d\n"));
+        assert!(screen.is_other("a\nb\n"));
     }
 }

@@ -63,6 +63,29 @@ fn a_script_is_called_and_read_in_every_way() {
     }
 }
 
+#[test]
+fn a_log_acts_on_no_terminal_unless_it_is_asked_for_raw() {
+    let site = Site::new();
+    site.write(
+        "loud.toml",
+        "[sweep]\nname = \"loud\"\n[program]\nmetric = \"acc\"\n\
+         command = [\"sh\", \"-c\", 'printf \"\\033[31mred\\007\\302\\233\\342\\200\\256\\n\"; echo acc={x}']\n\
+         read = { stdout = 'acc=(?<acc>.*)' }\n[[grid]]\nx = [1]\n",
+    );
+    let output = site.run(&["run", "loud.toml"]);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    let log = site.ok(&["logs", "loud"]);
+    assert!(
+        log.contains("\\u{1b}[31mred\\u{7}\\u{9b}\\u{202e}\n"),
+        "{log:?}"
+    );
+    let raw = site.ok(&["logs", "--raw", "loud"]);
+    assert!(
+        raw.contains("\u{1b}[31mred\u{7}\u{9b}\u{202e}\n"),
+        "{raw:?}"
+    );
+}
+
 fn medians(site: &Site) -> Vec<f64> {
     let measured = measured(site, "edited").into_iter();
     measured.map(|(_, value)| value).collect()

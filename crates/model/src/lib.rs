@@ -38,6 +38,7 @@ pub mod seed;
 pub mod spec;
 pub mod steering;
 pub mod suggest;
+pub mod terminal;
 pub mod text;
 pub mod time;
 pub mod view;

@@ -37,9 +37,22 @@ use std::process::ExitCode;
 use clap::Parser;
 use swath_model::protocol::exit;
 
+/// The exit code of a command line that cannot be read.
+const USAGE: u8 = 2;
+
 fn main() -> ExitCode {
     process::keep_freed_memory();
-    let cli = cli::Cli::parse();
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            output::usage(&error);
+            return ExitCode::from(if error.use_stderr() {
+                USAGE
+            } else {
+                exit::FINISHED
+            });
+        }
+    };
     // A panic is a message of libtorch, which `guarded` turns into a failure;
     // the hook would print it again, with a C++ stack trace.
     std::panic::set_hook(Box::new(|_| {}));

@@ -1,8 +1,9 @@
 //! The only place that writes to stdout (results) and stderr (messages).
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
+use swath_model::terminal::{Escaping, shown};
 
 use crate::failure::Failure;
 
@@ -19,7 +20,7 @@ pub(crate) fn json_line(value: &impl Serialize) -> Result<(), Failure> {
     text(&line)
 }
 
-/// Writes text to stdout and flushes it.
+/// Writes text to stdout and flushes it. On a terminal, what acts on it is written out.
 ///
 /// # Errors
 ///
@@ -30,7 +31,11 @@ pub(crate) fn text(text: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
+    if stdout.is_terminal() {
+        stdout.write_all(shown(text, false).as_bytes())?;
+    } else {
+        stdout.write_all(text.as_bytes())?;
+    }
     stdout.flush()?;
     Ok(())
 }
@@ -43,5 +48,15 @@ fn captured(text: &str) {
 
 /// Writes a message to stderr. A closed stderr is no reason to stop.
 pub(crate) fn message(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "trainer: {text}");
+    let _unheard = writeln!(Escaping::new(io::stderr().lock(), false), "trainer: {text}");
+}
+
+/// Writes help to stdout, or what is wrong with a command line to stderr.
+pub(crate) fn usage(error: &clap::Error) {
+    let text = error.render().to_string();
+    let _unheard = if error.use_stderr() {
+        Escaping::new(io::stderr(), false).write_all(text.as_bytes())
+    } else {
+        Escaping::new(io::stdout(), false).write_all(text.as_bytes())
+    };
 }

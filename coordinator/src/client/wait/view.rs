@@ -8,6 +8,7 @@ use swath_coordinator::api::{ReadQuery, Status, SweepDocument};
 use swath_model::id::SweepDigest;
 use swath_model::judge::headline;
 use swath_model::outcome::Fault;
+use swath_model::terminal::shown;
 use swath_model::view::{SweepRecord, SweepView};
 use swath_report::{Style, visible};
 use swath_results::table::Definition;
@@ -92,7 +93,7 @@ impl View {
         let width = style.width.unwrap_or(usize::MAX);
         lines.extend(stall.iter().flat_map(|stall| wrapped(stall, width)));
         lines.extend(open_lines(status, self.names(), style));
-        bar.set_message(lines.join("\n"));
+        bar.set_message(shown(&lines.join("\n"), true).into_owned());
     }
 
     /// Prints why nothing moves: at once, and again when the reason changes,
@@ -154,7 +155,8 @@ impl View {
     pub(super) fn lost(&self, connection: &Connection, failure: &Failure) {
         self.above(|printer| printer.warn(away(connection, failure)));
         if let Some((bar, _)) = &self.live {
-            bar.set_message(format!("waiting for {}", connection.place()));
+            let waiting = format!("waiting for {}", connection.place());
+            bar.set_message(shown(&waiting, false).into_owned());
         }
     }
 

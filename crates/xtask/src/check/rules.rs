@@ -1,6 +1,7 @@
 //! The dependency rule of ARCHITECTURE.md, checked against `cargo metadata`.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -134,6 +135,24 @@ const STORES: [&str; 2] = [
 ];
 const DECIDING: [&str; 4] = ["Policy", "Event::", "Job::apply", "swath_engine"];
 
+/// Programs whose output may quote anything, and the only files of theirs that write to the standard streams. The guard's stdout
+/// is a list that its worker reads.
+const PRINTING: [&str; 3] = ["coordinator/src", "worker/src", "worker/trainer/src"];
+const PRINTERS: [&str; 4] = [
+    "coordinator/src/client/printer.rs",
+    "worker/src/child/guard.rs",
+    "worker/src/terminal.rs",
+    "worker/trainer/src/output.rs",
+];
+const PRINTS: [&str; 6] = [
+    "io::stdout",
+    "io::stderr",
+    "print!(",
+    "println!(",
+    "dbg!(",
+    ".print()",
+];
+
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let metadata = workspace.metadata(&["--filter-platform", "x86_64-unknown-linux-gnu"])?;
     let mut broken = broken(&metadata)?;
@@ -145,10 +164,33 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
             broken.extend(decides(&file.display().to_string(), &text));
         }
     }
+    for program in PRINTING {
+        for file in sources(&workspace.path(program))? {
+            let is_test = |part: &OsStr| part == "tests" || part == "tests.rs";
+            if !file.iter().any(is_test) && !PRINTERS.iter().any(|it| file.ends_with(it)) {
+                let text = fs::read_to_string(&file)?;
+                broken.extend(prints(&file.display().to_string(), &text));
+            }
+        }
+    }
     if !broken.is_empty() {
         bail!("{}", broken.join("; "));
     }
     Ok(())
+}
+
+/// The first thing outside of its tests by which a file writes to a terminal.
+fn prints(file: &str, text: &str) -> Option<String> {
+    let code = text.split("#[cfg(test)]\nmod tests {").next()?;
+    let mut lines = code
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    let printed = |line: &str| PRINTS.iter().find(|word| line.contains(**word));
+    let named = lines.find_map(printed)?;
+    Some(format!(
+        "{file} has `{named}`: only {} write to terminals, where they write out what acts on one",
+        PRINTERS.join(", ")
+    ))
 }
 
 /// The first thing that a file of a store names although only decisions need
@@ -384,6 +426,21 @@ mod tests {
             decides("rows.rs", "use swath_model::job::{Job, State};"),
             None
         );
+    }
+
+    #[test]
+    fn what_prints_is_found_outside_of_tests() {
+        for code in [
+            "eprintln!(\"x\")",
+            "writeln!(io::stderr(), \"x\")",
+            "error.print();",
+        ] {
+            let found = prints("verb.rs", &format!("fn verb() {{ {code} }}"));
+            assert!(found.unwrap().contains("verb.rs has `"), "{code}");
+            let in_tests = format!("// {code}\n#[cfg(test)]\nmod tests {{\n{code}\n}}");
+            assert_eq!(prints("verb.rs", &in_tests), None);
+        }
+        assert_eq!(prints("verb.rs", "command.stdout(Stdio::null())"), None);
     }
 
     #[test]
