@@ -166,6 +166,7 @@ pub(crate) fn serve(context: &Context, arguments: &Serve) -> Outcome<ServeSettin
         secured: identity.is_some(),
         identity,
         advertise: advertise.transpose()?,
+        connections_per_address: arguments.connections_per_address,
         database: context.database.clone(),
         policy: context.policy_over(Policy::default())?,
     })

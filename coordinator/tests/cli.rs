@@ -4,6 +4,8 @@
 mod away;
 #[path = "verbs/cells.rs"]
 mod cells;
+#[path = "verbs/crowded.rs"]
+mod crowded;
 #[path = "verbs/filters.rs"]
 mod filters;
 #[path = "verbs/forget.rs"]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 use swath_coordinator::database::Database;
-use swath_coordinator::server::{ServeSettings, Server};
+use swath_coordinator::server::{CONNECTIONS_PER_ADDRESS, ServeSettings, Server};
 use swath_model::message::{CellList, Sources};
 use swath_model::needs::Needs;
 use swath_model::policy::Policy;
@@ -51,6 +51,7 @@ impl Site {
             identity: None,
             secured: false,
             advertise: None,
+            connections_per_address: CONNECTIONS_PER_ADDRESS,
             listen: ([127, 0, 0, 1], 0).into(),
             database: Database::Sqlite(dir.path().join("swath.db")),
             policy: Policy::default(),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use swath_coordinator::database::Database;
 use swath_coordinator::files::Files;
-use swath_coordinator::server::{ServeSettings, Server};
+use swath_coordinator::server::{CONNECTIONS_PER_ADDRESS, ServeSettings, Server};
 use swath_model::files::{
     Absent, FileKind, FileOrder, FileView, FilesState, Listing, PIECE_BYTES, Part, directory_name,
 };
@@ -71,6 +71,7 @@ impl Site {
             identity: None,
             secured: false,
             advertise: None,
+            connections_per_address: CONNECTIONS_PER_ADDRESS,
             database: Database::Sqlite(dir.path().join("swath.db")),
             policy,
         };

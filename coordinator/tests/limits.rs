@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 use swath_coordinator::database::Database;
-use swath_coordinator::server::{ServeSettings, Server};
+use swath_coordinator::server::{CONNECTIONS_PER_ADDRESS, ServeSettings, Server};
 use swath_model::limits::{ERROR_BYTES_MAX, LEVELS_MAX};
 use swath_model::policy::Policy;
 use swath_proto::limits::CONTROL_MESSAGE_BYTES;
@@ -25,6 +25,7 @@ async fn start() -> (TempDir, Server, Control) {
         identity: None,
         secured: false,
         advertise: None,
+        connections_per_address: CONNECTIONS_PER_ADDRESS,
         database: Database::Sqlite(dir.path().join("swath.db")),
         policy: Policy::default(),
     });

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use swath_coordinator::api::{Jobs, ReadQuery, Status};
 use swath_coordinator::database::Database;
 use swath_coordinator::live::{Folded, Live, News};
-use swath_coordinator::server::{ServeSettings, Server};
+use swath_coordinator::server::{CONNECTIONS_PER_ADDRESS, ServeSettings, Server};
 use swath_engine::Engine;
 use swath_model::event::What;
 use swath_model::id::SweepDigest;
@@ -42,6 +42,7 @@ fn settings(dir: &TempDir, listen: SocketAddr) -> ServeSettings {
         identity: None,
         secured: false,
         advertise: None,
+        connections_per_address: CONNECTIONS_PER_ADDRESS,
         database: Database::Sqlite(dir.path().join("swath.db")),
         policy: Policy::default(),
     }

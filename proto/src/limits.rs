@@ -21,10 +21,21 @@ pub const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a ping may stay unanswered.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The most calls in flight on one connection.
+/// The most calls in flight on one connection, of those that are work: not
+/// what only waits, nor heartbeats.
 pub const CONCURRENCY_PER_CONNECTION: usize = 64;
 /// The most HTTP/2 streams open on one connection.
 pub const STREAMS_PER_CONNECTION: u32 = 256;
+/// How many of them are left to heartbeats and what else is answered at once.
+pub const STREAMS_KEPT: usize = 32;
+/// The most bytes of the headers of a request.
+pub const HEADER_BYTES: u32 = 16 << 10;
+/// The most streams that were opened and reset before a call of them began;
+/// beyond it the connection ends.
+pub const RESETS_PENDING: usize = 20;
+/// The most streams of a connection that ended because of its errors; beyond it
+/// the connection ends.
+pub const RESETS_OF_ERRORS: usize = 256;
 /// The longest path in a message, in bytes.
 pub const PATH_BYTES: usize = 4096;
 /// How many lines a worker answers orders on at once, besides the one that

@@ -1,11 +1,13 @@
 //! One struct per verb; their comments are the help.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, Subcommand};
 use clap_complete::Shell;
+use swath_coordinator::server::CONNECTIONS_PER_ADDRESS;
 use swath_model::id::WorkerName;
 
 use super::{Output, OutputParser, environment};
@@ -637,6 +639,10 @@ pub(crate) struct Serve {
     /// of this host]
     #[arg(long, value_name = "URL", env = environment::ADVERTISE, hide_env_values = true)]
     pub(crate) advertise: Option<String>,
+    /// The most connections from one address: a worker has a few, and all behind
+    /// one router come from the same
+    #[arg(long, value_name = "COUNT", default_value_t = CONNECTIONS_PER_ADDRESS)]
+    pub(crate) connections_per_address: NonZeroUsize,
     /// What to log on stderr: a level, or filters as in RUST_LOG [default: info]
     #[arg(long, value_name = "FILTER", env = environment::LOG, hide_env_values = true)]
     pub(crate) log: Option<String>,

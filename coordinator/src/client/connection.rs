@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use swath_coordinator::api::{ChangeOrder, Changed, Jobs, KnownJobs, Myself, ReadQuery};
 use swath_coordinator::database::Database;
-use swath_coordinator::server::{ServeSettings, Server};
+use swath_coordinator::server::{CONNECTIONS_PER_ADDRESS, ServeSettings, Server};
 use swath_model::files::FileOrder;
 use swath_model::id::{InputDigest, JobDigest};
 use swath_model::message::{Known, Sources};
@@ -189,6 +189,7 @@ impl Connection {
             // The port is of this machine alone, and only as long as the command runs.
             secured: false,
             identity,
+            connections_per_address: CONNECTIONS_PER_ADDRESS,
             database: database.clone(),
             policy,
         };

@@ -2,6 +2,7 @@
 
 mod access;
 mod advertise;
+mod calls;
 mod change;
 mod clock;
 mod control;
@@ -14,6 +15,7 @@ mod files;
 mod follow;
 mod forget;
 mod import;
+mod incoming;
 mod inputs;
 mod keeping;
 mod lines;
@@ -28,6 +30,7 @@ mod table;
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,21 +50,21 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
+use tonic::service::Routes;
 
 use self::access::{Access, AdmissionService, Guard, accept};
 pub use self::access::{AuditEntry, AuditLine, AuditVerdict, read_audit};
+use self::calls::Calls;
 use self::control::ControlService;
 use self::dispatch::DispatchService;
+pub use self::incoming::CONNECTIONS_PER_ADDRESS;
+use self::incoming::{Door, Greeting};
 use self::state::State;
 use crate::database::Database;
 use crate::identity::Identity;
 
 /// How long open calls may take to end at a stop.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// How long to wait after a listener has failed to accept.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What `serve` was asked to do, merged from command line, environment and
 /// defaults.
@@ -76,6 +79,8 @@ pub struct ServeSettings {
     pub secured: bool,
     /// The URL by which others reach it; by default derived from `listen`.
     pub advertise: Option<String>,
+    /// The most connections from one address.
+    pub connections_per_address: NonZeroUsize,
     /// Where its data is.
     pub database: Database,
     /// Times and limits of the lease protocol.
@@ -166,7 +171,8 @@ impl Server {
         let stop = CancellationToken::new();
         let knowing = tokio::spawn(know(Arc::clone(&state), stop.clone()));
         let following = tokio::spawn(follow(role, Arc::clone(&state), stop.clone()));
-        let serving = tokio::spawn(serve(listener, Arc::clone(&state), stop.clone()));
+        let door = Arc::new(Door::new(settings.connections_per_address));
+        let serving = tokio::spawn(serve(listener, door, Arc::clone(&state), stop.clone()));
         let steering = tokio::spawn(steering::steer(Arc::clone(&state), stop.clone()));
         let (failed, failure) = watch::channel(None);
         let sweeping = {
@@ -383,19 +389,9 @@ async fn follow(mut role: watch::Receiver<Role>, state: Arc<State>, stop: Cancel
     }
 }
 
-/// Pauses after a failed accept. Without a free file descriptor accepting fails
-/// at once, again and again: one core would do nothing else, and nobody would
-/// know.
-async fn rested<T>(accepted: io::Result<T>) -> io::Result<T> {
-    if let Err(error) = &accepted {
-        tracing::warn!(%error, "a connection cannot be accepted");
-        tokio::time::sleep(ACCEPT_PAUSE).await;
-    }
-    accepted
-}
-
 async fn serve(
     listener: TcpListener,
+    door: Arc<Door>,
     state: Arc<State>,
     stop: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
@@ -420,20 +416,22 @@ async fn serve(
         state: Arc::clone(&state),
     })
     .max_decoding_message_size(limits::DISPATCH_MESSAGE_BYTES);
-    // Small replies must not wait for Nagle's timer.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let incoming = incoming.then(rested);
+    let routes = Routes::new(health_service)
+        .add_service(admission)
+        .add_service(dispatch)
+        .add_service(control);
+    tokio::spawn(Arc::clone(&door).watch(stop.clone()));
+    let incoming = incoming::admitted(listener, door);
     let router = tonic::transport::Server::builder()
         .timeout(limits::EXCHANGE_WAIT_MAX + limits::CONTROL_DEADLINE)
         .http2_keepalive_interval(Some(limits::KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(limits::KEEPALIVE_TIMEOUT))
-        .concurrency_limit_per_connection(limits::CONCURRENCY_PER_CONNECTION)
         .max_concurrent_streams(limits::STREAMS_PER_CONNECTION)
-        .layer(Guard::new(Arc::clone(&state)))
-        .add_service(health_service)
-        .add_service(admission)
-        .add_service(dispatch)
-        .add_service(control);
+        .http2_max_header_list_size(limits::HEADER_BYTES)
+        .http2_max_pending_accept_reset_streams(Some(limits::RESETS_PENDING))
+        .http2_max_local_error_reset_streams(Some(limits::RESETS_OF_ERRORS))
+        .layer(Guard::new(Arc::clone(&state)));
+    let calls = Calls::new(routes);
     let lines = Arc::clone(&state);
     let stopped = async move {
         stop.cancelled().await;
@@ -443,22 +441,13 @@ async fn serve(
     match state.access.port() {
         Some(port) => {
             let incoming = accept(port, incoming);
-            router.serve_with_incoming_shutdown(incoming, stopped).await
+            let served = router.serve_with_incoming_shutdown(calls, incoming, stopped);
+            served.await
         }
-        None => router.serve_with_incoming_shutdown(incoming, stopped).await,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_listener_that_gives_errors_is_no_busy_loop() {
-        let errors = std::iter::repeat_with(|| Err::<(), _>(io::Error::other("none to spare")));
-        let mut incoming = Box::pin(tokio_stream::iter(errors).then(rested));
-        let first = tokio::time::timeout(ACCEPT_PAUSE / 4, incoming.next()).await;
-        assert!(first.is_err(), "handed on at once");
-        assert!(incoming.next().await.unwrap().is_err());
+        None => {
+            let incoming = incoming.map(|admitted| admitted.map(Greeting::plain));
+            let served = router.serve_with_incoming_shutdown(calls, incoming, stopped);
+            served.await
+        }
     }
 }

@@ -100,8 +100,14 @@ impl Serving {
     }
 
     pub(crate) fn with(site: &Site, database: &str, options: &str) -> Self {
+        Self::of(site.command(""), database, options)
+    }
+
+    /// What `command` starts when it is given the arguments of `serve`.
+    pub(crate) fn of(mut command: Command, database: &str, options: &str) -> Self {
         let line = format!("serve --database {database} --log off {options}");
-        let mut child = site.command(&line).stderr(Stdio::piped()).spawn().unwrap();
+        command.args(line.split_whitespace());
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         stderr.read_line(&mut line).unwrap();

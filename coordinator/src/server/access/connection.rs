@@ -10,7 +10,6 @@ use std::task::{Context, Poll};
 use swath_model::access::CredentialId;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tonic::transport::server::Connected;
 
 use crate::identity::Holder;
 
@@ -87,25 +86,16 @@ impl Peers {
 /// A connection that can be closed from here.
 pub(crate) struct Connection<S> {
     stream: S,
-    peer: Peer,
     over: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl<S> Connection<S> {
-    pub(super) fn new(stream: S, peer: Peer) -> Self {
+    /// One that is closed when `peer` is.
+    pub(super) fn new(stream: S, peer: &Peer) -> Self {
         Self {
             stream,
             over: Box::pin(peer.0.over.clone().cancelled_owned()),
-            peer,
         }
-    }
-}
-
-impl<S> Connected for Connection<S> {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        self.peer.clone()
     }
 }
 

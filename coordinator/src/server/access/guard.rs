@@ -10,6 +10,7 @@ use tonic::codegen::BoxFuture;
 use tonic::codegen::http::{Request, Response};
 use tower::{Layer, Service};
 
+use super::super::incoming::Guest;
 use super::super::state::State;
 use super::{Caller, Peer, deed_of, denied};
 
@@ -28,7 +29,8 @@ impl Guard {
     fn admit<B>(&self, request: &Request<B>) -> Result<Caller, Status> {
         let access = &self.state.access;
         let now = self.state.now();
-        let peer = request.extensions().get::<Peer>();
+        let guest = request.extensions().get::<Guest>();
+        let peer = guest.and_then(|guest| guest.peer.as_ref());
         let address = peer.map(Peer::address);
         let path = request.uri().path();
         let shown = request.headers().get("authorization");

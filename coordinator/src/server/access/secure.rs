@@ -10,21 +10,19 @@ use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 use swath_proto::secure::{ALPN, provider};
-use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 
+use super::super::incoming::{Admitted, Greeting};
 use super::AuditError;
 use super::connection::{Connection, Peer, Peers};
 use crate::identity::{Identity, holder};
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
-/// How many handshakes may be under way; further connections wait to be accepted.
-const HANDSHAKES_MAX: usize = 256;
 
 /// What a secured port needs.
 pub(crate) struct Secured {
@@ -104,20 +102,26 @@ impl Secured {
     }
 }
 
-/// The connections whose handshake succeeded, in whatever order that happens.
+/// A connection that is encrypted and whose caller is known.
+type Met = Greeting<Connection<TlsStream<Admitted>>>;
+
+/// The connections whose handshake succeeded, in whatever order that happens. As
+/// many are under way as the door lets strangers in.
 pub(crate) fn accept(
     secured: &Secured,
-    incoming: impl Stream<Item = io::Result<TcpStream>> + Send + 'static,
-) -> ReceiverStream<io::Result<Connection<TlsStream<TcpStream>>>> {
+    incoming: impl Stream<Item = io::Result<Admitted>> + Send + 'static,
+) -> ReceiverStream<io::Result<Met>> {
     let (connected, stream) = mpsc::channel(16);
     let acceptor = secured.acceptor.clone();
     let peers = Arc::clone(&secured.peers);
     tokio::spawn(async move {
-        let busy = Arc::new(Semaphore::new(HANDSHAKES_MAX));
         let mut incoming = Box::pin(incoming);
         while let Some(accepted) = incoming.next().await {
-            let stream = match accepted {
-                Ok(stream) => stream,
+            if connected.is_closed() {
+                return;
+            }
+            let admitted = match accepted {
+                Ok(admitted) => admitted,
                 Err(error) => {
                     if connected.send(Err(error)).await.is_err() {
                         return;
@@ -125,19 +129,11 @@ pub(crate) fn accept(
                     continue;
                 }
             };
-            let Ok(turn) = Arc::clone(&busy).acquire_owned().await else {
-                return;
-            };
-            if connected.is_closed() {
-                return;
-            }
             let (acceptor, peers) = (acceptor.clone(), Arc::clone(&peers));
             let connected = connected.clone();
             tokio::spawn(async move {
-                let made = handshake(&acceptor, stream, &peers).await;
-                drop(turn);
-                if let Some(connection) = made {
-                    let _over = connected.send(Ok(connection)).await;
+                if let Some(met) = handshake(&acceptor, admitted, &peers).await {
+                    let _over = connected.send(Ok(met)).await;
                 }
             });
         }
@@ -145,13 +141,10 @@ pub(crate) fn accept(
     ReceiverStream::new(stream)
 }
 
-async fn handshake(
-    acceptor: &TlsAcceptor,
-    stream: TcpStream,
-    peers: &Peers,
-) -> Option<Connection<TlsStream<TcpStream>>> {
-    let address = stream.peer_addr().ok()?;
-    let made = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
+async fn handshake(acceptor: &TlsAcceptor, admitted: Admitted, peers: &Peers) -> Option<Met> {
+    let mut guest = admitted.guest();
+    let address = guest.address;
+    let made = tokio::time::timeout(HANDSHAKE, acceptor.accept(admitted)).await;
     let stream = match made {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
@@ -173,5 +166,7 @@ async fn handshake(
     };
     let peer = Peer::new(address, holder);
     peers.add(&peer);
-    Some(Connection::new(stream, peer))
+    let connection = Connection::new(stream, &peer);
+    guest.peer = Some(peer);
+    Some(Greeting::new(connection, guest))
 }
