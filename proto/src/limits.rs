@@ -11,8 +11,12 @@ pub const CONTROL_MESSAGE_BYTES: usize = 256 << 20;
 /// The largest request of a command, in bytes: a sweep file and its recipes, or
 /// the digests that a plan asks for.
 pub const CONTROL_REQUEST_BYTES: usize = 16 << 20;
-/// The deadline of a command's call, long enough for large tables.
+/// The deadline of a call that reads, long enough for large tables.
 pub const CONTROL_DEADLINE: Duration = Duration::from_mins(1);
+/// The deadline of a call that changes something: a change to millions of jobs goes
+/// on in parts, beside all other calls. That a coordinator is gone is noticed by
+/// [`KEEPALIVE_TIMEOUT`].
+pub const CHANGE_DEADLINE: Duration = Duration::from_hours(1);
 /// The deadline of an upload or of the fetch of a file: 64 MiB at 1 MiB/s.
 pub const FILES_DEADLINE: Duration = Duration::from_mins(2);
 /// The deadline of a connection attempt.

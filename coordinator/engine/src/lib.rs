@@ -13,6 +13,7 @@ mod journal;
 pub mod ledger;
 mod operator;
 mod parked;
+mod parts;
 mod specs;
 mod task;
 mod under_way;
@@ -40,8 +41,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::by_hand::ByHand;
 use self::call::{Call, Extra, Extras, Op, closed};
-use self::ledger::{Ledger, Prepared, Wanted};
+use self::ledger::{Ledger, Prepared, WRITTEN_AT_ONCE, Wanted};
 use self::parked::Waiting;
+use self::parts::Staging;
 use self::specs::Specs;
 use self::task::{Message, Task};
 use self::under_way::UnderWay;
@@ -85,6 +87,8 @@ pub struct Engine {
     store: Arc<dyn Store>,
     specs: Arc<Specs>,
     waits: Arc<AtomicU64>,
+    /// The sweep that is stored in parts.
+    staging: Arc<Staging>,
     role: watch::Receiver<Role>,
     told: watch::Receiver<u64>,
     under_way: Arc<UnderWay>,
@@ -173,6 +177,7 @@ impl Engine {
             store,
             specs: Arc::new(Specs::default()),
             waits: Arc::new(AtomicU64::new(0)),
+            staging: Arc::default(),
             role: task.role(),
             told: task.told(),
             under_way: task.under_way(),
@@ -287,6 +292,22 @@ impl Engine {
     ///
     /// As for [`Engine::submit`].
     pub async fn submit_prepared(&self, now: Timestamp, prepared: Prepared) -> Result<Submitted> {
+        if prepared.jobs() > WRITTEN_AT_ONCE {
+            // It is stored to its end, whether or not its caller waits for that.
+            let engine = self.clone();
+            let stored = tokio::spawn(async move {
+                let submit = engine.submit_in_parts(now, prepared, WRITTEN_AT_ONCE);
+                submit.await
+            });
+            return stored.await.map_err(|error| StoreError::Failed {
+                message: "a sweep could not be stored".to_owned(),
+                source: Some(Box::new(error)),
+            })?;
+        }
+        self.submit_whole(now, prepared).await
+    }
+
+    async fn submit_whole(&self, now: Timestamp, prepared: Prepared) -> Result<Submitted> {
         let wanted = Wanted::Submit(prepared.digest(), prepared.cells().collect());
         let work = |ledger: &mut Ledger, now| ledger.submit(now, prepared);
         self.run(Some(now), wanted, work).await

@@ -9,6 +9,7 @@ use swath_store::Result;
 use crate::Engine;
 use crate::call::{Extra, Extras};
 use crate::ledger::{Ledger, Wanted};
+use crate::parts::in_parts;
 
 impl Engine {
     /// Changes a sweep, and its jobs accordingly. Cancelling cancels only the
@@ -26,8 +27,9 @@ impl Engine {
         sweep: SweepDigest,
         change: SweepChange,
     ) -> Result<()> {
-        let work = move |ledger: &mut Ledger, now| ledger.change_sweep(now, sweep, change);
-        self.run(Some(now), Wanted::Nothing, work).await
+        let cancels = matches!(change, SweepChange::Cancel);
+        let work = move |ledger: &mut Ledger, now| ledger.change_sweep(now, sweep, change.clone());
+        self.after_cancelling(now, sweep, cancels, work).await
     }
 
     /// Begins the deletion of a sweep: it is cancelled, takes no change any more,
@@ -45,7 +47,7 @@ impl Engine {
         cancel: bool,
     ) -> Result<()> {
         let work = move |ledger: &mut Ledger, now| ledger.begin_deletion(now, sweep, cancel);
-        self.run(Some(now), Wanted::Nothing, work).await
+        self.after_cancelling(now, sweep, cancel, work).await
     }
 
     /// Deletes some cells of a sweep, with those of their jobs that no other
@@ -78,8 +80,12 @@ impl Engine {
     /// Cancels jobs, whichever sweeps want them. Returns how many changed;
     /// unknown jobs are ignored.
     pub async fn cancel_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64> {
-        let work = move |ledger: &mut Ledger, now| Ok(ledger.cancel_jobs(now, &jobs));
-        self.run(Some(now), Wanted::Nothing, work).await
+        let mut changed = 0;
+        for jobs in in_parts(&jobs) {
+            let work = move |ledger: &mut Ledger, now| Ok(ledger.cancel_jobs(now, &jobs));
+            changed += self.run(Some(now), Wanted::Nothing, work).await?;
+        }
+        Ok(changed)
     }
 
     /// Queues failed and cancelled jobs again. Returns how many changed. If no
@@ -87,9 +93,13 @@ impl Engine {
     /// again, unpaused, but without wanting its other jobs: a waiting job is
     /// always needed by some sweep.
     pub async fn retry_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64> {
-        let wanted = Wanted::Jobs(jobs.clone());
-        let work = move |ledger: &mut Ledger, now| Ok(ledger.retry_jobs(now, &jobs));
-        self.run(Some(now), wanted, work).await
+        let mut changed = 0;
+        for jobs in in_parts(&jobs) {
+            let wanted = Wanted::Jobs(jobs.clone());
+            let work = move |ledger: &mut Ledger, now| Ok(ledger.retry_jobs(now, &jobs));
+            changed += self.run(Some(now), wanted, work).await?;
+        }
+        Ok(changed)
     }
 
     /// Throws the outcomes of succeeded and diverged jobs away and queues the jobs
@@ -97,9 +107,13 @@ impl Engine {
     /// The attempts stay on record, as forgotten at this time. Of a worker that
     /// offers such an outcome once more it is not taken, and not kept aside either.
     pub async fn forget_jobs(&self, now: Timestamp, jobs: Vec<JobDigest>) -> Result<u64> {
-        let wanted = Wanted::Forget(jobs.clone());
-        let work = move |ledger: &mut Ledger, now| Ok(ledger.forget_jobs(now, &jobs));
-        self.run(Some(now), wanted, work).await
+        let mut changed = 0;
+        for jobs in in_parts(&jobs) {
+            let wanted = Wanted::Forget(jobs.clone());
+            let work = move |ledger: &mut Ledger, now| Ok(ledger.forget_jobs(now, &jobs));
+            changed += self.run(Some(now), wanted, work).await?;
+        }
+        Ok(changed)
     }
 
     /// Keeps a token or a worker's certificates, in place of what was known under its

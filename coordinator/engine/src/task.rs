@@ -26,9 +26,6 @@ use crate::under_way::UnderWay;
 /// last of a long queue.
 const BATCH: usize = 256;
 
-/// How many cells of a sweep are deleted at once: others wait meanwhile.
-const TAIL: u32 = 32;
-
 /// How many cells are read at once at a start.
 const PAGE: u32 = 4096;
 
@@ -152,13 +149,19 @@ impl Task {
         let mut beat = interval_at(Instant::now() + RENEW_EVERY, RENEW_EVERY);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while stopped.is_none() {
+            let behind = self.ledger.as_ref().is_some_and(Ledger::is_behind);
             tokio::select! {
+                biased;
+                _ = beat.tick() => self.beat().await,
                 first = messages.recv() => {
                     let Some(first) = first else { return };
                     let batch = Batch::gather(first, &mut messages);
                     stopped = self.take(batch).await;
                 }
-                _ = beat.tick() => self.beat().await,
+                () = std::future::ready(()), if behind => {}
+            }
+            if behind {
+                self.catch_up().await;
             }
         }
         messages.close();
@@ -237,6 +240,16 @@ impl Task {
             self.parked.end(id);
         }
         batch.stop
+    }
+
+    /// Files some of the jobs that are late; whoever waits may get one then.
+    async fn catch_up(&mut self) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.catch_up(self.now);
+            self.batch(&mut VecDeque::new()).await;
+        }
+        // The store may have had nothing to do.
+        tokio::task::yield_now().await;
     }
 
     /// Decides calls from the front of `calls`, commits, and answers them.
@@ -405,9 +418,9 @@ impl Task {
                 extras.said = self.store.said(cells, sources).await?;
             }
             Extra::Tail(sweep) => {
-                let key = self.ledger.as_ref().and_then(|it| it.find_sweep(*sweep));
-                if let Some(key) = key {
-                    extras.tail = self.store.tail(key, TAIL).await?;
+                let key = self.ledger.as_ref().and_then(|it| it.tail_of(*sweep));
+                if let Some((key, cells)) = key {
+                    extras.tail = self.store.tail(key, cells).await?;
                 }
             }
             Extra::Specs(cells) => {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use swath_model::access::CredentialId;
 use swath_model::id::{CellDigest, InputDigest, JobDigest, SweepDigest, WorkerName};
 use swath_model::job::StateName;
-use swath_model::message::{Known, Overlap, Sources};
+use swath_model::message::{Known, Overlap, Sources, Storing};
 use swath_model::needs::Lack;
 use swath_model::outcome::{Fault, Measurement, Provenance};
 use swath_model::replication::Undecided;
@@ -369,6 +369,15 @@ pub struct Workers {
     pub workers: Vec<WorkerView>,
     /// The time on the coordinator's clock.
     pub now_ms: i64,
+}
+
+/// How far a large sweep has come that is being stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoringSweep {
+    /// The version of the document.
+    pub schema_version: u32,
+    /// The sweep, if there is one.
+    pub storing: Option<Storing>,
 }
 
 /// Which jobs exist.

@@ -161,4 +161,6 @@ pub enum ReadQuery {
         /// The digests of the jobs.
         jobs: Vec<JobDigest>,
     },
+    /// The large sweep that is being stored now → [`StoringSweep`](super::StoringSweep).
+    Storing,
 }

@@ -34,6 +34,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::failure::{Failure, Outcome, Tried};
+use super::printer::Printer;
+use super::storing;
 use crate::settings::{Context, Target};
 use crate::user;
 
@@ -46,7 +48,8 @@ const NEAR_DEADLINE: Duration = Duration::from_millis(300);
 const HELD_WAIT: Duration = Duration::from_secs(3);
 const HELD_POLL: Duration = Duration::from_millis(50);
 
-type Client = ControlClient<Line>;
+/// The calls of one coordinator.
+pub(super) type Client = ControlClient<Line>;
 
 /// A connection to a coordinator, and to others if it goes away or does not
 /// lead.
@@ -322,15 +325,17 @@ impl Connection {
         let order = json(order)?;
         let change = async |client: &mut Client| {
             let order = order.clone();
-            client.change(timed(ChangeRequest { order })).await
+            client.change(unhurried(ChangeRequest { order })).await
         };
         let reply = self.ask(false, change).await?;
         self.document(&reply.document)
     }
 
-    /// Stores a sweep; a sweep that is stored already is left as it is.
+    /// Stores a sweep, and shows how far that has come; a sweep that is stored
+    /// already is left as it is.
     pub(crate) async fn submit(
         &mut self,
+        printer: Printer,
         sources: Sources,
         priority: Option<i32>,
         tags: &[String],
@@ -340,8 +345,12 @@ impl Connection {
             tags: tags.to_vec(),
             ..submit_request(sources, priority)
         };
-        let submit = async |client: &mut Client| client.submit(timed(request.clone())).await;
-        self.ask(true, submit).await
+        let beside = self.client.clone();
+        let submit = async |client: &mut Client| client.submit(unhurried(request.clone())).await;
+        tokio::select! {
+            reply = self.ask(true, submit) => reply,
+            never = storing::show(beside, printer) => match never {},
+        }
     }
 
     /// Who the user is to the coordinator.
@@ -472,9 +481,16 @@ async fn channel(url: &str, caller: &Caller, deadline: Duration) -> Result<Line,
     }
 }
 
-fn timed<T>(message: T) -> Request<T> {
+pub(super) fn timed<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(limits::CONTROL_DEADLINE);
+    request
+}
+
+/// A call that may go on for long.
+fn unhurried<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(limits::CHANGE_DEADLINE);
     request
 }
 

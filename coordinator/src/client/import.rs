@@ -4,7 +4,7 @@ use swath_coordinator::api::{ChangeOrder, ImportOrder};
 
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use swath_proto::limits::CONTROL_REQUEST_BYTES;
 use swath_report::count;
 
@@ -52,15 +52,7 @@ pub(crate) async fn import(context: &Context, arguments: &cli::Import) -> Outcom
 
 /// A line on a terminal that says how long a long file has been in storing.
 fn progress(context: &Context, lines: usize) -> Option<ProgressBar> {
-    let style = context.printer.progress_style()?;
-    let bar = ProgressBar::new_spinner();
-    if let Ok(template) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
-        bar.set_style(if style.unicode {
-            template
-        } else {
-            template.tick_chars("|/-\\ ")
-        });
-    }
+    let bar = context.printer.spinner()?;
     bar.set_message(format!(
         "importing {} lines, all or none",
         count(lines as u64)

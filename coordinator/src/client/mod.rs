@@ -34,6 +34,7 @@ mod sources;
 mod stale;
 mod status;
 mod store;
+mod storing;
 mod submit;
 mod table;
 mod wait;

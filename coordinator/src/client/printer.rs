@@ -7,6 +7,7 @@ use std::panic;
 
 use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::{AnsiColor, Style as Paint};
+use indicatif::{ProgressBar, ProgressStyle};
 use rustix::fd::AsFd;
 use swath_model::terminal::{Escaping, shown};
 use swath_report::{Format, Style};
@@ -194,6 +195,21 @@ impl Printer {
             width: columns(&stderr),
             unicode: speaks_utf8(),
         })
+    }
+
+    /// A line on a terminal whose message says how far something is; none where
+    /// nobody would see progress.
+    pub(crate) fn spinner(self) -> Option<ProgressBar> {
+        let style = self.progress_style()?;
+        let bar = ProgressBar::new_spinner();
+        if let Ok(template) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
+            bar.set_style(if style.unicode {
+                template
+            } else {
+                template.tick_chars("|/-\\ ")
+            });
+        }
+        Some(bar)
     }
 
     fn labelled(self, label: &str, style: Paint, text: &str) {

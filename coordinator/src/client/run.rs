@@ -236,7 +236,7 @@ async fn submit(
     let priority = priority_over(&status.sweeps, digest);
     ship(connection, loaded.shipment.as_ref()).await?;
     let reply = connection
-        .submit(Sources::Files(loaded.files), priority, &[])
+        .submit(context.printer, Sources::Files(loaded.files), priority, &[])
         .await?;
     let receipt = receipt(&reply)?.up_to(loaded.file.replicates_max);
     context.printer.note(sentence(&receipt));

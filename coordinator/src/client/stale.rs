@@ -67,7 +67,12 @@ async fn submitted_again(
         ..files
     });
     let reply = connection
-        .submit(sources, Some(sweep.priority), &sweep.label.tags)
+        .submit(
+            context.printer,
+            sources,
+            Some(sweep.priority),
+            &sweep.label.tags,
+        )
         .await?;
     let most = sweep.replication.map(|it| it.max);
     Ok(Some(Receipt {

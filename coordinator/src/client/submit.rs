@@ -106,6 +106,7 @@ pub(crate) async fn submit(context: &Context, arguments: &cli::Submit) -> Outcom
     let shipped = ship(&mut connection, loaded.shipment.as_ref()).await?;
     let reply = connection
         .submit(
+            context.printer,
             Sources::Files(loaded.files),
             arguments.priority,
             &arguments.tag,

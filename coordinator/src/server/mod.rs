@@ -365,6 +365,17 @@ async fn prepare(state: &State) -> Result<(), String> {
     let failed = |error: StoreError| error::causes(&error);
     state.not_before(newest(&*state.store).await.map_err(failed)?);
     state.engine.restart(state.now()).await.map_err(failed)?;
+    let (engine, now) = (state.engine.clone(), state.now());
+    // Whoever submits such a sweep again waits for this, and nobody else.
+    tokio::spawn(async move {
+        if let Err(error) = engine.remove_staged(now).await {
+            let error = error::causes(&error);
+            tracing::warn!(
+                error,
+                "what is left of a submit that broke off cannot be removed"
+            );
+        }
+    });
     for worker in state.store.workers().await.map_err(failed)? {
         let draining = worker.state == swath_model::view::WorkerState::Draining;
         state.set_draining(&worker.name, draining);
@@ -423,7 +434,7 @@ async fn serve(
     tokio::spawn(Arc::clone(&door).watch(stop.clone()));
     let incoming = incoming::admitted(listener, door);
     let router = tonic::transport::Server::builder()
-        .timeout(limits::EXCHANGE_WAIT_MAX + limits::CONTROL_DEADLINE)
+        .timeout(limits::CHANGE_DEADLINE)
         .http2_keepalive_interval(Some(limits::KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(limits::KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(limits::STREAMS_PER_CONNECTION)

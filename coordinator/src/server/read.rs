@@ -28,8 +28,8 @@ use super::table::{cells_of, comparison_text, table_text};
 use crate::api::{
     ALIKE_MOST, AlikeJobs, CURVES_MOST, CompareText, Curves, Explanation, FAILED_SHOWN,
     JOBS_PER_PAGE, JobCurve, JobCurves, Jobs, KnownJobs, Logs, NAMED_MOST, OPEN_SHOWN, Overlaps,
-    Pace, ProbeView, Probes, ReadQuery, Status as StatusDocument, SweepDocument, SweepResults,
-    SweepSources, Sweeps, TableText, Workers,
+    Pace, ProbeView, Probes, ReadQuery, Status as StatusDocument, StoringSweep, SweepDocument,
+    SweepResults, SweepSources, Sweeps, TableText, Workers,
 };
 use crate::eta::{self, slots_at_work};
 
@@ -209,6 +209,10 @@ pub(crate) async fn read(
         ReadQuery::Overlaps { sources } => json(&Overlaps {
             schema_version,
             overlaps: overlaps_of(state, sources).await?,
+        }),
+        ReadQuery::Storing => json(&StoringSweep {
+            schema_version,
+            storing: state.engine.storing(),
         }),
         ReadQuery::Known { jobs } => {
             let jobs = store.known(jobs).await.map_err(ApiError::from)?;

@@ -21,6 +21,8 @@ pub enum Call {
     Restart,
     /// [`Subject::submit`].
     Submit(Submission),
+    /// [`Subject::submit_in_parts`].
+    SubmitInParts(Submission, usize),
     /// [`Subject::hello`].
     Hello(Hello),
     /// [`Subject::exchange`].
@@ -89,6 +91,10 @@ impl Call {
         match self {
             Self::Restart => subject.restart(now).await.map(Reply::Done),
             Self::Submit(sweep) => subject.submit(now, sweep).await.map(Reply::Submitted),
+            Self::SubmitInParts(sweep, jobs_max) => {
+                let submitted = subject.submit_in_parts(now, sweep, jobs_max).await;
+                submitted.map(Reply::Submitted)
+            }
             Self::Hello(hello) => subject.hello(now, hello).await.map(Reply::Welcome),
             Self::Exchange(exchange) => {
                 let exchanged = subject.exchange(now, exchange).await;

@@ -150,12 +150,12 @@ pub async fn decisions_go_with_their_sweep(bench: &mut Bench) {
 
 /// A sweep of many cells goes some at a time.
 pub async fn a_large_sweep_goes_piece_by_piece(bench: &mut Bench) {
-    let cells: Vec<u32> = (1..=70).collect();
+    let cells: Vec<u32> = (1..=300).collect();
     let s = sweep("s", &cells, 1);
     bench.submit(&s).await;
     bench.submit(&sweep("t", &[3, 69], 1)).await;
     let commits = bench.commits();
-    assert_eq!(delete(bench, &s, true).await, 68);
-    assert!(bench.commits() >= commits + 5);
+    assert_eq!(delete(bench, &s, true).await, 298);
+    assert!(bench.commits() >= commits + 4);
     assert_eq!(all_jobs(bench).await.len(), 2);
 }

@@ -46,6 +46,7 @@ pub mod schema;
 pub mod script;
 pub mod sessions;
 pub mod shipping;
+pub mod staging;
 pub mod subject;
 pub mod sweeping;
 pub mod tested;
@@ -168,6 +169,10 @@ macro_rules! conformance_suite {
             naming::what_is_said_of_a_sweep_changes,
             naming::a_sweep_gets_another_name,
             naming::numbers_follow_a_sweep_to_its_name,
+            staging::parts_make_the_same_sweep,
+            staging::what_is_left_of_a_submit_goes,
+            staging::a_submit_begins_anew_where_another_was_cut_off,
+            staging::of_two_submits_at_once_one_stores,
             deleting::a_finished_sweep_goes_with_everything,
             deleting::shared_jobs_outlive_a_sweep,
             deleting::jobs_that_had_an_attempt_are_told_to_be_gone,
@@ -336,6 +341,7 @@ mod tests {
             ("sessions", include_str!("sessions.rs")),
             ("sweeping", include_str!("sweeping.rs")),
             ("naming", include_str!("naming.rs")),
+            ("staging", include_str!("staging.rs")),
             ("deleting", include_str!("deleting.rs")),
             ("forgetting", include_str!("forgetting.rs")),
             ("shipping", include_str!("shipping.rs")),

@@ -58,6 +58,15 @@ impl Subject for Oracle {
             .map_err(told)
     }
 
+    async fn submit_in_parts(
+        &self,
+        now: Timestamp,
+        submission: Submission,
+        _: usize,
+    ) -> Result<Submitted> {
+        self.submit(now, submission).await
+    }
+
     async fn hello(&self, now: Timestamp, hello: Hello) -> Result<Welcome> {
         self.with(|ledger| ledger.hello(now, hello)).map_err(told)
     }

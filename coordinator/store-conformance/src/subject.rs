@@ -29,6 +29,14 @@ pub trait Subject: Send + Sync {
     /// A sweep is submitted.
     async fn submit(&self, now: Timestamp, submission: Submission) -> Result<Submitted>;
 
+    /// A sweep is submitted and stored in commits of at most so many jobs.
+    async fn submit_in_parts(
+        &self,
+        now: Timestamp,
+        submission: Submission,
+        jobs_max: usize,
+    ) -> Result<Submitted>;
+
     /// A worker starts or reconnects.
     async fn hello(&self, now: Timestamp, hello: Hello) -> Result<Welcome>;
 

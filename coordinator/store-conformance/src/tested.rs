@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use swath_engine::Engine;
+use swath_engine::ledger::Prepared;
 use swath_model::access::Credential;
 use swath_model::id::{InputDigest, JobDigest, Owner, SweepDigest, WorkerName};
 use swath_model::import::{ImportBatch, ImportCounts};
@@ -85,6 +86,17 @@ impl Subject for Tested {
 
     async fn submit(&self, now: Timestamp, submission: Submission) -> Result<Submitted> {
         self.engine().submit(now, submission).await
+    }
+
+    async fn submit_in_parts(
+        &self,
+        now: Timestamp,
+        submission: Submission,
+        jobs_max: usize,
+    ) -> Result<Submitted> {
+        let prepared = Prepared::new(submission);
+        let engine = self.engine();
+        engine.submit_in_parts(now, prepared, jobs_max).await
     }
 
     async fn hello(&self, now: Timestamp, hello: Hello) -> Result<Welcome> {

@@ -50,6 +50,12 @@ impl Bench {
         self.try_submit(submission).await.unwrap()
     }
 
+    /// [`Subject::submit_in_parts`].
+    pub async fn submit_in_parts(&mut self, submission: &Submission, jobs_max: usize) -> Submitted {
+        let call = Call::SubmitInParts(submission.clone(), jobs_max);
+        self.step(call).await.unwrap()
+    }
+
     /// [`Subject::hello`].
     pub async fn greet(&mut self, hello: Hello) -> Welcome {
         self.step(Call::Hello(hello)).await.unwrap()

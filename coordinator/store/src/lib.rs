@@ -178,7 +178,7 @@ pub trait Store: Send + Sync + 'static {
     /// settled; [`StoreError::NotFound`] for an unknown sweep.
     async fn replication(&self, sweep: SweepDigest) -> Result<ReplicationRecord>;
 
-    /// Every sweep, oldest first. A sweep that is not live is cancelled.
+    /// Every sweep that is stored to its end, oldest first. A sweep that is not live is cancelled.
     /// Otherwise it is finished when every job is final and, where results
     /// decide how many there are, it is settled; otherwise it is paused or
     /// active. The reason is present as long as it is paused, whatever its

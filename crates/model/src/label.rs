@@ -39,6 +39,14 @@ pub struct Label {
     /// Whether it is being deleted: some of its cells may be gone already.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleting: bool,
+    /// Whether it is still being stored: some of its cells may not be there yet.
+    /// Nobody is shown it meanwhile.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub staged: bool,
+    /// Whether it was cancelled and was submitted again, and some of its cancelled
+    /// jobs may not be wanted yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reviving: bool,
 }
 
 /// A change to what is said of a sweep. None of them matters to its jobs.

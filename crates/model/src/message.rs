@@ -178,6 +178,19 @@ pub struct Submitted {
     pub version: u32,
 }
 
+/// A sweep that is being stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Storing {
+    /// The sweep.
+    pub sweep: SweepDigest,
+    /// Its name.
+    pub name: String,
+    /// How many of its jobs are stored so far.
+    pub stored: u64,
+    /// How many jobs it has.
+    pub jobs: u64,
+}
+
 /// What a submit would share with other sweeps: its cells, and what its file says
 /// that its jobs need.
 #[derive(Clone, Debug, PartialEq)]

@@ -96,7 +96,8 @@ impl Ledger {
         }
         let Some(lived) = entry.lived() else {
             let wanted = self.urgency(at).map_or(Filed::Nowhere, Filed::Queue);
-            let placed = entry.filed == wanted && self.needed(at);
+            let placed = self.is_late(at) || entry.filed == wanted;
+            let placed = placed && (self.needed(at) || self.is_staged(at));
             return placed
                 .then_some(())
                 .ok_or_else(|| broken("a fresh job is misfiled", digest));
@@ -124,7 +125,7 @@ impl Ledger {
                 digest,
             ));
         }
-        if !over && !lived.job.stopping() && !self.needed(at) {
+        if !over && !lived.job.stopping() && !self.needed(at) && !self.is_staged(at) {
             return Err(broken("I5: a job waits that nobody needs", digest));
         }
         let placed = match (lived.job.state_name(), entry.filed) {
@@ -138,9 +139,15 @@ impl Ledger {
             }
             (state, filed) => state.is_final() && filed == Filed::Nowhere,
         };
-        placed
+        (placed || self.is_late(at))
             .then_some(())
             .ok_or_else(|| broken("a job is misfiled", digest))
+    }
+
+    /// Whether a job is of a sweep that is not whole yet.
+    fn is_staged(&self, at: Loc) -> bool {
+        let mut holders = self.cell(at.cell).holders_of(at.place);
+        holders.any(|key| self.sweep(key).label.staged)
     }
 
     /// Checks that the counts of every sweep name as many open jobs as are

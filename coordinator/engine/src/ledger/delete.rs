@@ -5,13 +5,18 @@ use std::collections::HashSet;
 
 use swath_model::event::What;
 use swath_model::id::{JobDigest, SweepDigest};
-use swath_model::job::StateName;
+use swath_model::job::{Event, StateName};
 use swath_model::message::Deleted;
 use swath_model::time::Timestamp;
 use swath_store::{CellKey, DroppedCells, InputKey, JobKey, StoreError, SweepKey, Tail};
 
 use super::hot::{Filed, Loc};
 use super::{Ledger, Result};
+
+/// How many cells of a sweep are deleted at once, and how many jobs if each cell
+/// has few.
+const TAIL_CELLS: u32 = 256;
+const TAIL_JOBS: u32 = 1024;
 
 /// How many deleted jobs one event names: readers get many events at once.
 const TOLD_AT_ONCE: usize = 256;
@@ -55,10 +60,15 @@ impl Ledger {
     /// Refuses a change to a sweep that is being deleted.
     pub(super) fn check_kept(&self, key: SweepKey) -> Result<()> {
         let sweep = self.sweep(key);
+        let id = sweep.digest.short();
+        if sweep.label.staged {
+            return Err(StoreError::Conflict(format!(
+                "sweep {id} is still being stored; try again later"
+            )));
+        }
         if !sweep.label.deleting {
             return Ok(());
         }
-        let id = sweep.digest.short();
         Err(StoreError::Conflict(format!(
             "sweep {id} is being deleted; `coordinator delete {id}` goes on with it"
         )))
@@ -92,14 +102,31 @@ impl Ledger {
         let sweep = self.sweep_mut(key);
         sweep.live = false;
         sweep.label.deleting = true;
+        let staged = sweep.label.staged;
         if sweep.replication.take().is_some() {
             self.adaptive.remove(&key);
             self.changes.deleted.replications.push(key);
+        }
+        if staged {
+            // Nobody knows it, and its jobs are cancelled as its cells go.
+            let row = self.sweep(key).label_row(key);
+            self.changes.labels.push(row);
+            return Ok(());
         }
         self.cancel_unneeded(key, now);
         self.wished_anew(key, now);
         self.tell_of_label(key, now);
         Ok(())
+    }
+
+    /// How many of the last cells of a sweep are deleted at once: others wait
+    /// meanwhile.
+    pub(crate) fn tail_of(&self, digest: SweepDigest) -> Option<(SweepKey, u32)> {
+        let key = self.find_sweep(digest)?;
+        let sweep = self.sweep(key);
+        let most = sweep.replication.map_or(0, |it| it.max);
+        let jobs = sweep.replicates.max(most).max(1);
+        Some((key, (TAIL_JOBS / jobs).clamp(1, TAIL_CELLS)))
     }
 
     /// Deletes the last cells of a sweep whose deletion has begun, with the jobs
@@ -204,6 +231,10 @@ impl Ledger {
                     cell: place,
                     place: number,
                 };
+                if !self.needed(at) {
+                    // A cancel is never refused.
+                    let _applied = self.apply(at, &Event::Cancel, now);
+                }
                 self.refile(at, now);
             }
             self.touch(place);
@@ -274,7 +305,9 @@ impl Ledger {
     }
 
     fn delete_sweep(&mut self, key: SweepKey, now: Timestamp) {
-        self.tell_of_sweep(key, What::SweepDeleted, now);
+        if !self.sweep(key).label.staged {
+            self.tell_of_sweep(key, What::SweepDeleted, now);
+        }
         self.leave_name(key);
         self.changed_sweeps.remove(&key);
         if let Some(sweep) = self.sweeps.remove(&key) {

@@ -92,6 +92,9 @@ impl Ledger {
         let Some(sweep) = self.sweeps.get_mut(&key) else {
             return;
         };
+        if sweep.label.staged {
+            return;
+        }
         let is = sweep.now();
         if sweep.told.as_ref() != Some(&is) {
             let was = sweep.told.replace(is.clone()).map(|was| was.state);

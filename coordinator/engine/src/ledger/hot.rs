@@ -14,12 +14,15 @@ use swath_store::{CellKey, JobKey, JobRow, SweepKey, WorkerKey};
 /// The place of a job among the held cells. After its cell has left, the place
 /// may be another job's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Loc {
+pub(crate) struct Loc {
     pub(super) cell: u32,
     pub(super) place: u32,
 }
 
 impl Loc {
+    /// The one before all others.
+    pub(crate) const FIRST: Self = Self { cell: 0, place: 0 };
+
     /// The job's replicate: the jobs of a cell are in the order of their
     /// replicates, from 1.
     pub(super) const fn replicate(self) -> Replicate {

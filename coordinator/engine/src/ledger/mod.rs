@@ -17,6 +17,8 @@ mod hot;
 mod import;
 mod index;
 mod inputs;
+mod late;
+mod parts;
 mod reserve;
 mod steer;
 mod submit;
@@ -46,12 +48,16 @@ pub use self::check::Broken;
 pub use self::delete::Keys;
 use self::events::Standing;
 pub use self::exchange::{Draft, Drafted};
-use self::hot::{Cell, Entry, Filed, Life, Loc, Need};
+pub(crate) use self::hot::Loc;
+use self::hot::{Cell, Entry, Filed, Life, Need};
 pub(crate) use self::import::sources as import_sources;
 use self::index::Index;
 use self::inputs::Inputs;
+pub(crate) use self::late::WRITTEN_AT_ONCE;
+pub(crate) use self::parts::{Begun, Head, Part};
 use self::reserve::Keeping;
 pub use self::submit::Prepared;
+
 use self::sweep::Sweep;
 pub use self::warm::{Looked, Wanted};
 use self::worker::Worker;
@@ -75,6 +81,8 @@ pub struct Ledger {
     cell_places: HashTable<u32>,
     job_places: HashTable<Loc>,
     index: Index,
+    /// The sweeps whose jobs are to be filed anew, and from which place on.
+    late: BTreeMap<SweepKey, Loc>,
     keeping: Keeping,
     inputs: Inputs,
     /// The kinds of needs that were ever asked for, and the number of each.
@@ -116,6 +124,7 @@ impl Ledger {
             cell_places: HashTable::new(),
             job_places: HashTable::new(),
             index: Index::default(),
+            late: BTreeMap::new(),
             keeping: Keeping::default(),
             inputs: Inputs::default(),
             kinds: Vec::new(),

@@ -15,6 +15,7 @@ use swath_store::WorkerKey;
 use super::Ledger;
 use super::hot::{Life, Loc, Need};
 use super::index::Waiting;
+use super::late::PASSED_AT_ONCE;
 use super::worker::Worker;
 
 /// The way through the waiting jobs for one worker, in the order of grants. Of each
@@ -40,9 +41,16 @@ impl Walk {
     /// it is asked for. Jobs that do not fit let those after them go first, into
     /// what is not kept for them.
     pub(super) fn next(&mut self, ledger: &mut Ledger, now: Timestamp) -> Option<(Loc, Placement)> {
-        let mut is_kept_up = false;
+        let (mut is_kept_up, mut passed) = (false, 0);
         while self.room.is_open() {
             let (next, need) = ledger.next_for(self.worker, self.last, now)?;
+            if ledger.sets_right(next.at, now) {
+                passed += 1;
+                if passed == PASSED_AT_ONCE {
+                    return None;
+                }
+                continue;
+            }
             self.last = Some(next);
             let needs = ledger.needs_of(need);
             if let Some(placement) = self.room.place(needs) {

@@ -15,6 +15,7 @@ use swath_model::view::Counts;
 use swath_store::{NewCell, NewJob, NewSweep, NewSweepCell, ReplicationRow, StoreError, SweepKey};
 
 use super::hot::{Cell, Entry, Loc};
+use super::parts::{Head, Part};
 use super::steer::Replication;
 use super::sweep::Sweep;
 use super::{Ledger, Result, hash};
@@ -24,10 +25,10 @@ use super::{Ledger, Result, hash};
 /// them.
 #[derive(Debug)]
 pub struct Prepared {
-    submission: Submission,
-    workloads: Vec<WorkloadKey>,
+    pub(super) submission: Submission,
+    pub(super) workloads: Vec<WorkloadKey>,
     /// Seed and digest of each cell's first replicates, cell by cell.
-    jobs: Vec<(u64, JobDigest)>,
+    pub(super) jobs: Vec<(u64, JobDigest)>,
     /// A cell that cannot be stored, if the sweep is new.
     refused: Option<CellDigest>,
 }
@@ -64,6 +65,16 @@ impl Prepared {
     pub fn cells(&self) -> impl Iterator<Item = CellDigest> {
         self.submission.cells.iter().map(|cell| cell.digest)
     }
+
+    /// Whether a cell of it cannot be stored.
+    pub(crate) const fn is_refused(&self) -> bool {
+        self.refused.is_some()
+    }
+
+    /// How many jobs the sweep has.
+    pub const fn jobs(&self) -> usize {
+        self.jobs.len()
+    }
 }
 
 /// A spec without room for its seed could never be granted.
@@ -92,18 +103,37 @@ impl Ledger {
             )));
         }
         self.check_shipped(&prepared.submission.ships)?;
-        let key = self.add_sweep(now, &prepared.submission);
-        self.ship(key, prepared.submission.ships.iter().copied());
-        let Prepared {
-            submission,
-            workloads,
-            jobs,
-            ..
-        } = prepared;
+        let (head, mut all) = prepared.in_parts(usize::MAX);
+        let key = self.add_sweep(now, &head);
+        self.tell_of_sweep(key, What::SweepSubmitted, now);
+        self.ship(key, head.submission.ships.iter().copied());
         let before = self.last_job;
-        let replicates = submission.replicates;
+        all.by_ref().for_each(|part| self.add_part(key, part, now));
+        Ok(self.submitted(key, (self.last_job.0 - before.0) as u64))
+    }
+
+    pub(super) fn submitted(&self, key: SweepKey, new_jobs: u64) -> Submitted {
+        let sweep = self.sweep(key);
+        Submitted {
+            existed: false,
+            revived: false,
+            jobs: sweep.counts.total(),
+            new_jobs,
+            succeeded: sweep.counts.succeeded,
+            version: sweep.version,
+        }
+    }
+
+    /// Lets a sweep hold these cells, and creates what does not exist of them.
+    pub(super) fn add_part(&mut self, key: SweepKey, part: Part, now: Timestamp) {
+        let Part {
+            replicates,
+            first,
+            cells,
+            jobs,
+        } = part;
         let mut jobs = &jobs[..];
-        for ((position, cell), workload) in (0..).zip(submission.cells).zip(workloads) {
+        for (position, (cell, workload)) in (first..).zip(cells) {
             let (own, others) = jobs.split_at(replicates as usize);
             jobs = others;
             let place = match self.find_cell(cell.digest) {
@@ -122,18 +152,32 @@ impl Ledger {
             });
             self.join(key, place, replicates, now, |number| own[number as usize]);
         }
-        let sweep = self.sweep(key);
-        Ok(Submitted {
-            existed: false,
-            revived: false,
-            jobs: sweep.counts.total(),
-            new_jobs: (self.last_job.0 - before.0) as u64,
-            succeeded: sweep.counts.succeeded,
-            version: sweep.version,
-        })
     }
 
     fn resubmit(&mut self, key: SweepKey, submission: &Submission, now: Timestamp) -> Submitted {
+        let revived = self.take_again(key, submission, now);
+        if revived {
+            for at in self.held_jobs(key) {
+                // A want is never refused.
+                let _applied = self.apply(at, &Event::Want, now);
+            }
+        }
+        for cell in &submission.cells {
+            if let Some(place) = self.find_cell(cell.digest) {
+                self.need_if_open(place, &cell.needs);
+            }
+        }
+        self.submitted_again(key, revived)
+    }
+
+    /// Lets a sweep that was submitted again be live and have what is said of it;
+    /// returns whether its jobs are to be wanted again.
+    pub(super) fn take_again(
+        &mut self,
+        key: SweepKey,
+        submission: &Submission,
+        now: Timestamp,
+    ) -> bool {
         self.say_again(key, submission, now);
         self.ship(key, submission.ships.iter().copied());
         let priority = submission.priority;
@@ -148,28 +192,20 @@ impl Ledger {
             }
             self.wished_anew(key, now);
         }
-        if revived {
-            for at in self.held_jobs(key) {
-                // A want is never refused.
-                let _applied = self.apply(at, &Event::Want, now);
-            }
-        }
-        for cell in &submission.cells {
-            let open = self.find_cell(cell.digest);
-            if let Some(place) = open.filter(|place| self.cell(*place).open > 0) {
-                self.need_anew(place, &cell.needs);
-            }
-        }
-        let Sweep {
-            counts, version, ..
-        } = *self.sweep(key);
+        revived
+    }
+
+    pub(super) fn submitted_again(&self, key: SweepKey, revived: bool) -> Submitted {
         Submitted {
             existed: true,
             revived,
-            jobs: counts.total(),
-            new_jobs: 0,
-            succeeded: counts.succeeded,
-            version,
+            ..self.submitted(key, 0)
+        }
+    }
+
+    pub(super) fn need_if_open(&mut self, place: u32, needs: &Needs) {
+        if self.cell(place).open > 0 {
+            self.need_anew(place, needs);
         }
     }
 
@@ -188,7 +224,8 @@ impl Ledger {
         }
     }
 
-    fn add_sweep(&mut self, now: Timestamp, submission: &Submission) -> SweepKey {
+    pub(super) fn add_sweep(&mut self, now: Timestamp, head: &Head) -> SweepKey {
+        let submission = &head.submission;
         let key = self.last_sweep.next();
         self.last_sweep = key;
         let version = self.next_version(&submission.name);
@@ -209,7 +246,7 @@ impl Ledger {
             title: submission.title.clone(),
             kind: submission.kind,
             replicates: submission.replicates,
-            cells: submission.cells.len() as u64,
+            cells: head.cells,
             sources: submission.sources.clone(),
             definition: submission.definition.clone(),
             submitted_at: now,
@@ -246,7 +283,6 @@ impl Ledger {
                 told: None,
             },
         );
-        self.tell_of_sweep(key, What::SweepSubmitted, now);
         key
     }
 

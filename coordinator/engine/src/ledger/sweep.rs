@@ -314,14 +314,6 @@ impl Ledger {
         jobs
     }
 
-    /// Files the jobs of a sweep again, because its wishes have changed.
-    pub(super) fn wished_anew(&mut self, key: SweepKey, now: Timestamp) {
-        self.index.wished_anew();
-        for at in self.held_jobs(key) {
-            self.refile(at, now);
-        }
-    }
-
     pub(super) fn cancel_unneeded(&mut self, key: SweepKey, now: Timestamp) {
         for at in self.held_jobs(key) {
             if !self.needed(at) {
@@ -366,7 +358,10 @@ impl Ledger {
     /// The sweeps that hold a job and are not being deleted, in order of
     /// submission.
     pub(super) fn kept_holders(&self, at: Loc) -> Vec<SweepKey> {
-        let kept = |key: &SweepKey| !self.sweep(*key).label.deleting;
+        let kept = |key: &SweepKey| {
+            let label = &self.sweep(*key).label;
+            !label.deleting && !label.staged
+        };
         self.holders(at).into_iter().filter(kept).collect()
     }
 

@@ -52,7 +52,7 @@ pub(super) async fn measure(
     if here {
         LocalWorker::prepare(&settings, &needs)?;
     }
-    let sweep = submit(&mut connection, expansions, &open).await?;
+    let sweep = submit(context, &mut connection, expansions, &open).await?;
     let known = (probes.len() - open.len()) as u64;
     context.printer.note(format!(
         "measuring {} of {} steps, {known} known already",
@@ -189,6 +189,7 @@ fn needs_of(expansions: &[Expansion<'_>]) -> Outcome<swath_model::needs::Needs> 
 }
 
 async fn submit(
+    context: &Context,
     connection: &mut Connection,
     expansions: &[Expansion<'_>],
     probes: &[Probe],
@@ -208,6 +209,8 @@ async fn submit(
         needs: needs_of(expansions)?,
         cells: cells.collect(),
     };
-    let reply = connection.submit(Sources::Cells(list), None, &[]).await?;
+    let sources = Sources::Cells(list);
+    let reply = connection.submit(context.printer, sources, None, &[]);
+    let reply = reply.await?;
     Ok(receipt(&reply)?.digest)
 }

@@ -48,7 +48,8 @@ impl Tables {
     }
 
     pub(super) fn sweeps(&self) -> Vec<SweepView> {
-        self.sweeps.values().map(sweep_view).collect()
+        let whole = self.sweeps.values().filter(|rec| !rec.new.label.staged);
+        whole.map(sweep_view).collect()
     }
 
     pub(super) fn jobs(&self, query: &JobQuery) -> Vec<JobView> {

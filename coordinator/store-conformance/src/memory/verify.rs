@@ -150,14 +150,20 @@ impl Tables {
         let mut holders = holders.iter().filter(|sweep| held(**sweep)).peekable();
         holds(holders.peek().is_some(), "is of no sweep")?;
         let stopping = job.stopping();
-        let live = holders.any(|sweep| self.sweeps[sweep].row.live);
+        let live = holders.any(|sweep| {
+            let rec = &self.sweeps[sweep];
+            // Its jobs wait for the last of its cells.
+            rec.row.live || rec.new.label.staged
+        });
         holds(is_final || stopping || live, "waits and nobody needs it")
     }
 
     fn sweep_holds(&self, rec: &SweepRec) -> Refused {
         let key = rec.new.key;
         let holds = |holds: bool, what: &str| ensure(holds, || format!("sweep {key} {what}"));
-        let whole = rec.cells.len() as u64 == rec.new.cells
+        let all = rec.cells.len() as u64;
+        let partly = rec.new.label.staged && all < rec.new.cells;
+        let whole = (partly || all == rec.new.cells)
             && rec
                 .cells
                 .iter()
@@ -175,7 +181,7 @@ impl Tables {
         })?;
         let ended = self.jobs_of(rec).filter_map(|job| job.row.ended_at).max();
         let done = counts.done() == counts.total();
-        let whole = !rec.new.label.deleting;
+        let whole = !rec.new.label.deleting && !rec.new.label.staged;
         ensure(!whole || !done || ended == rec.row.ended_at, || {
             format!(
                 "sweep {key} ended at {:?} and not at {ended:?}",

@@ -44,6 +44,7 @@ struct Pick {
 enum Op {
     Submit(u8, i32),
     Change(u8, SweepChange),
+    SubmitInParts(u8, usize),
     Delete(u8, bool),
     Hello {
         worker: u8,
@@ -307,6 +308,7 @@ fn op() -> impl Strategy<Value = Op> {
         64 => call(),
         4 => Just(Op::Crash),
         // By itself: it is several commits.
+        1 => (0..SWEEPS as u8, 1..3_usize).prop_map(|(sweep, jobs)| Op::SubmitInParts(sweep, jobs)),
         2 => (0..SWEEPS as u8, any::<bool>()).prop_map(|(sweep, cancel)| Op::Delete(sweep, cancel)),
         2 => prop_oneof![Just(When::Before), Just(When::After)].prop_map(Op::Fail),
         8 => prop::collection::vec(call(), 2..6).prop_map(Op::Together),

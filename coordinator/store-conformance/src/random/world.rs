@@ -348,7 +348,8 @@ impl World {
             Op::Submit(which, priority) => Call::Submit(submission(which, priority)),
             Op::Change(which, change) => Call::ChangeSweep(submission(which, 0).digest, change),
             // Which of its commits were made nobody could tell.
-            Op::Delete(..) if self.failing => return Vec::new(),
+            Op::Delete(..) | Op::SubmitInParts(..) if self.failing => return Vec::new(),
+            Op::SubmitInParts(which, jobs) => Call::SubmitInParts(submission(which, 0), jobs),
             Op::Delete(which, cancel) => Call::Delete(submission(which, 0).digest, cancel),
             Op::Tick => Call::Tick,
             Op::Look => {

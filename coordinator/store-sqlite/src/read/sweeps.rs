@@ -104,7 +104,9 @@ pub(crate) async fn sweeps(conn: &mut SqliteConnection) -> Result<Vec<SweepView>
     )
     .fetch_all(conn)
     .await?;
-    rows.into_iter().map(Row::view).collect()
+    let sweeps = rows.into_iter().map(Row::view);
+    let is_whole = |sweep: &Result<SweepView>| !sweep.as_ref().is_ok_and(|it| it.label.staged);
+    sweeps.filter(is_whole).collect()
 }
 
 /// One sweep with its definition.

@@ -122,6 +122,8 @@ struct Sweep {
     label: String,
     /// Whether some of its cells may be gone already.
     deleting: bool,
+    /// Whether it is still being stored, so that it has not all of its cells.
+    staged: bool,
     row: SweepRow,
     /// How many cells it claims to have, and how many it has.
     cells: (u64, u64),
@@ -226,6 +228,7 @@ impl<'a> Verifier<'a> {
             let sweep = Sweep {
                 label: format!("sweep {} ({})", new.name, new.digest.short()),
                 deleting: new.label.deleting,
+                staged: new.label.staged,
                 row: row.clone(),
                 cells: (new.cells, 0),
                 jobs: 0,
@@ -331,7 +334,8 @@ impl<'a> Verifier<'a> {
                 continue;
             }
             held = true;
-            live |= sweep.row.live;
+            // Its jobs wait for the last of its cells.
+            live |= sweep.row.live || sweep.staged;
             sweep.counts.add(state, job.fault(), 1);
             sweep.ended_at = sweep.ended_at.max(job.ended_at());
         }
@@ -350,6 +354,7 @@ impl<'a> Verifier<'a> {
             let Sweep {
                 label,
                 deleting,
+                staged,
                 row,
                 cells,
                 jobs,
@@ -357,7 +362,7 @@ impl<'a> Verifier<'a> {
                 ended_at,
                 seeds,
             } = sweep;
-            if cells.0 != cells.1 {
+            if cells.0 != cells.1 && !(staged && cells.1 < cells.0) {
                 let what = format!("it has {} cells and counts {}", cells.1, cells.0);
                 self.found(label.clone(), what);
             }
@@ -372,7 +377,8 @@ impl<'a> Verifier<'a> {
             }
             // The job that ended last may have started over.
             let over = counts.done() == counts.total();
-            if (over && !deleting && ended_at != row.ended_at) || ended_at > row.ended_at {
+            if (over && !deleting && !staged && ended_at != row.ended_at) || ended_at > row.ended_at
+            {
                 let ms = |at: Option<Timestamp>| at.map_or(0, Timestamp::as_ms);
                 let (said, is) = (ms(row.ended_at), ms(ended_at));
                 let what = format!("it says that it ended at {said}, and its jobs at {is}");

@@ -9,6 +9,7 @@ mod disk;
 mod fashion;
 mod flood;
 mod kills;
+mod large;
 mod parts;
 mod peers;
 mod pytorch;

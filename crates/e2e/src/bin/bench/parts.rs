@@ -4,7 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use crate::text::{Figure, say, table, words_of};
-use crate::{commands, depth, fashion, flood, queue, restart, sessions, store, tls, training};
+use crate::{
+    commands, depth, fashion, flood, large, queue, restart, sessions, store, tls, training,
+};
 
 /// The parts, and what each is about.
 const HELP: &str = "\
@@ -22,6 +24,8 @@ sessions=1000   so many workers of one coordinator, scripted: their heartbeats, 
                 an exchange parked; and half as many that register at once
 restart=100000  a coordinator with so many open jobs is killed and started again, until it answers;
                 and half of its jobs are cancelled
+large=1000000   a sweep of so many jobs is submitted, cancelled, submitted again and deleted, while 100 workers
+                are alive: their heartbeats
 depth=1000000   what a null job costs with 1,000, 10,000, … up to so many jobs queued, and the
                 coordinator's memory
 store=50        commands that read a store of so many sweeps on SQLite and, where a server is installed, on
@@ -45,13 +49,14 @@ enum Measure {
     Sized(u32, fn(u32) -> Vec<Figure>),
 }
 
-const PARTS: [(&str, Measure); 12] = [
+const PARTS: [(&str, Measure); 13] = [
     ("queue", Measure::AsItIs(queue::on_sqlite)),
     ("postgres", Measure::AsItIs(queue::on_postgres)),
     ("commands", Measure::AsItIs(commands::measure)),
     ("flood", Measure::Sized(10_000_000, flood::measure)),
     ("sessions", Measure::Sized(1_000, sessions::measure)),
     ("restart", Measure::Sized(100_000, restart::measure)),
+    ("large", Measure::Sized(1_000_000, large::measure)),
     ("depth", Measure::Sized(1_000_000, depth::measure)),
     ("store", Measure::Sized(50, store::measure)),
     ("tls", Measure::AsItIs(tls::measure)),
