@@ -112,10 +112,11 @@ impl Engine {
         let revived = self.run(Some(now), Wanted::Nothing, work).await?;
         for part in parts {
             let count = part.jobs() as u64;
-            let wanted = match revived {
-                true => Wanted::Cells(part.cells()),
-                // What is not held has no open jobs.
-                false => Wanted::Nothing,
+            // Of a sweep that is not revived, what is not held has no open jobs.
+            let wanted = if revived {
+                Wanted::Cells(part.cells())
+            } else {
+                Wanted::Nothing
             };
             let work =
                 move |ledger: &mut Ledger, now| ledger.take_part(now, digest, &part, revived);

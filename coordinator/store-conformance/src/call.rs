@@ -15,7 +15,6 @@ use crate::{
 
 /// One call.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "a test makes few calls")]
 pub enum Call {
     /// [`Subject::restart`].
     Restart,

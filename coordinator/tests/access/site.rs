@@ -9,7 +9,9 @@ use serde_json::Value;
 use swath_coordinator::api::{ChangeOrder, CreateToken};
 use swath_coordinator::database::Database;
 use swath_coordinator::identity::{AUDIT, Identity};
-use swath_coordinator::server::{AuditLine, ServeSettings, Server, read_audit};
+use swath_coordinator::server::{
+    AuditLine, CONNECTIONS_PER_ADDRESS, ServeSettings, Server, read_audit,
+};
 use swath_model::access::{Role, TokenText};
 use swath_model::policy::Policy;
 use swath_proto::address::endpoint;
@@ -97,6 +99,7 @@ fn settings(dir: &TempDir, secured: bool) -> ServeSettings {
     ServeSettings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         identity: Some(dir.path().join("identity")),
+        connections_per_address: CONNECTIONS_PER_ADDRESS,
         secured,
         advertise: None,
         database: Database::Sqlite(dir.path().join("swath.db")),

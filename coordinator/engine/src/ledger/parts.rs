@@ -143,10 +143,8 @@ impl Ledger {
     /// As for [`Ledger::submit`].
     pub(crate) fn stage(&mut self, now: Timestamp, head: &Head) -> Result<Begun> {
         if let Some(key) = self.sweep_keys.get(&head.submission.digest).copied() {
-            return Ok(match self.sweep(key).label.staged {
-                true => Begun::Left,
-                false => Begun::Known,
-            });
+            let is_staged = self.sweep(key).label.staged;
+            return Ok(if is_staged { Begun::Left } else { Begun::Known });
         }
         self.check_shipped(&head.submission.ships)?;
         let key = self.add_sweep(now, head);
