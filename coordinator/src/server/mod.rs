@@ -449,16 +449,13 @@ async fn serve(
         // A shutdown must not wait for them.
         lines.lines.close();
     };
-    match state.access.port() {
-        Some(port) => {
-            let incoming = accept(port, incoming);
-            let served = router.serve_with_incoming_shutdown(calls, incoming, stopped);
-            served.await
-        }
-        None => {
-            let incoming = incoming.map(|admitted| admitted.map(Greeting::plain));
-            let served = router.serve_with_incoming_shutdown(calls, incoming, stopped);
-            served.await
-        }
+    if let Some(port) = state.access.port() {
+        let incoming = accept(port, incoming);
+        let served = router.serve_with_incoming_shutdown(calls, incoming, stopped);
+        served.await
+    } else {
+        let incoming = incoming.map(|admitted| admitted.map(Greeting::plain));
+        let served = router.serve_with_incoming_shutdown(calls, incoming, stopped);
+        served.await
     }
 }
