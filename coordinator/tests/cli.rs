@@ -22,6 +22,8 @@ mod published;
 mod store;
 #[path = "verbs/store_file.rs"]
 mod store_file;
+#[path = "verbs/supervised.rs"]
+mod supervised;
 mod support;
 #[path = "verbs/terminal.rs"]
 mod terminal;

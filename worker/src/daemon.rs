@@ -16,6 +16,7 @@ use crate::out::{self, Outs};
 use crate::settings::{Cli, Settings};
 use crate::spool::{Restored, Service, Spool, now_ms};
 use swath_agent::{Agent, Call, CallId, Config, Effect, Event, Exit, Reply};
+use swath_service::Watchdog;
 
 /// How many events of children may wait; beyond that the children have to wait.
 const EVENTS_WAITING: usize = 256;
@@ -248,6 +249,8 @@ struct Shell {
 
 impl Shell {
     async fn run(mut self, mut inlets: Inlets, mut ended: Signal) -> Exit {
+        // Fed by this loop itself: whatever holds it up holds up that too.
+        let mut watchdog = Watchdog::new();
         loop {
             let now = self.now();
             for effect in self.agent.settle(now) {
@@ -265,6 +268,7 @@ impl Shell {
                 event = inlets.next() => self.handle(event),
                 _ = ended.recv() => self.children.reap_orphans(),
                 () = tokio::time::sleep_until(wake.into()) => {}
+                () = watchdog.due() => watchdog.feed(),
             }
             for _ in 0..EVENTS_AT_ONCE {
                 match inlets.try_next() {
@@ -296,9 +300,11 @@ impl Shell {
                 if let Ok(Reply::Welcome { session, .. }) = result {
                     let (worker, session) = (self.worker.clone(), *session);
                     self.session.send_replace(Some(Owner { worker, session }));
+                    swath_service::ready("in session with the coordinator");
                 }
             }
             Event::Exited { child, .. } => self.children.forget(*child),
+            Event::Signal => swath_service::stopping("gives back what it runs"),
             _ => {}
         }
         let now = self.now();

@@ -194,15 +194,18 @@ impl Cli {
         read.map_err(|error| error.format(&mut command))
     }
 
-    /// The variables of a worker's options that its jobs must not get: one of them
-    /// may start a worker, which is not this one.
+    /// The variables that are this worker's and that its jobs must not get: those of its
+    /// options, because a job may start a worker, which is not this one, and those by which
+    /// its supervisor hears of it, because a job does not speak for it.
     pub fn variables() -> Vec<String> {
         let command = Self::command();
         let names = command
             .get_arguments()
             .filter_map(|it| it.get_env()?.to_str());
         let own = names.filter(|name| !OF_JOBS_TOO.contains(name));
-        own.map(str::to_owned).collect()
+        own.chain(swath_service::VARIABLES)
+            .map(str::to_owned)
+            .collect()
     }
 }
 

@@ -235,6 +235,22 @@ impl Engine {
         T: Send + 'static,
         F: FnOnce(&mut Ledger, Timestamp, Extras) -> Result<T> + Send + Sync + 'static,
     {
+        let answered = self.ask(now, wanted, extra, work).await;
+        answered.unwrap_or_else(|| Err(closed().into()))
+    }
+
+    /// What the task answers; none after it has ended.
+    async fn ask<T, F>(
+        &self,
+        now: Option<Timestamp>,
+        wanted: Wanted,
+        extra: Extra,
+        work: F,
+    ) -> Option<Result<T>>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Ledger, Timestamp, Extras) -> Result<T> + Send + Sync + 'static,
+    {
         let (reply, answer) = oneshot::channel();
         let call: Box<dyn Call> = Box::new(Op {
             now,
@@ -243,11 +259,17 @@ impl Engine {
             work,
             reply,
         });
-        self.calls
-            .send(Message::Call(call))
-            .await
-            .map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?
+        self.calls.send(Message::Call(call)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Whether the task that decides still takes calls. It waits for its turn like every
+    /// call, so it does not resolve while the task is stuck; what the store says does not
+    /// matter, because a store that is away may come back.
+    pub async fn answers(&self) -> bool {
+        let nothing = |_: &mut Ledger, _, _: Extras| Ok(());
+        let asked = self.ask(None, Wanted::Nothing, Extra::Nothing, nothing);
+        asked.await.is_some()
     }
 
     /// The coordinator starts: every open lease lives for at least another ttl

@@ -1,9 +1,11 @@
 //! `serve`: a coordinator that keeps running.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use swath_coordinator::server::Server;
+use swath_service::Watchdog;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -52,10 +54,13 @@ pub(crate) async fn serve(context: &Context, arguments: &Serve) -> Outcome {
             .printer
             .note(format!("created a new store: there was none at {database}"));
     }
+    swath_service::ready(&format!("serves at {scheme}://{address}"));
     let failed = tokio::select! {
         () = interrupts.next() => None,
         error = server.failed() => Some(error),
+        never = be_watched(&server) => match never {},
     };
+    swath_service::stopping("lets open calls end");
     if failed.is_none() {
         context
             .printer
@@ -74,6 +79,17 @@ pub(crate) async fn serve(context: &Context, arguments: &Serve) -> Outcome {
         Err(_) => Err(Failure::error(
             "did not stop in time; what was acknowledged is stored",
         )),
+    }
+}
+
+/// Tells the supervisor that this coordinator is well, as long as what decides answers.
+async fn be_watched(server: &Server) -> Infallible {
+    let mut watchdog = Watchdog::new();
+    loop {
+        watchdog.due().await;
+        if server.answers().await {
+            watchdog.feed();
+        }
     }
 }
 

@@ -211,6 +211,11 @@ impl Server {
         self.is_new
     }
 
+    /// Whether what decides still answers; does not resolve while it is stuck.
+    pub async fn answers(&self) -> bool {
+        self.engine.answers().await
+    }
+
     /// Stops accepting calls, lets open ones end within a limit, and closes the
     /// store.
     ///

@@ -55,7 +55,10 @@ pub fn read_token(path: &Path) -> Result<TokenText, TokenFileError> {
     if !about.is_file() {
         return Err(unread(io::Error::other("it is not a regular file")));
     }
-    if about.mode() & 0o077 != 0 {
+    // What the service manager hands to one service (`LoadCredential` of systemd) belongs to
+    // root and is opened to the service by an access list, whose mask shows as the group's bits.
+    let others = if is_credential(path) { 0o037 } else { 0o077 };
+    if about.mode() & others != 0 {
         return Err(TokenFileError::Open(shown()));
     }
     let mut text = String::new();
@@ -67,6 +70,17 @@ pub fn read_token(path: &Path) -> Result<TokenText, TokenFileError> {
     })
 }
 
+/// Whether the service manager keeps this file for this process and nobody else.
+fn is_credential(path: &Path) -> bool {
+    let directory = std::env::var_os("CREDENTIALS_DIRECTORY");
+    directory.is_some_and(|directory| is_in(path, Path::new(&directory)))
+}
+
+/// Whether a file is named as one directly in a directory with an absolute name.
+fn is_in(path: &Path, directory: &Path) -> bool {
+    directory.is_absolute() && path.parent() == Some(directory)
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::{Permissions, set_permissions, write};
@@ -75,6 +89,21 @@ mod tests {
     use swath_model::access::CredentialId;
 
     use super::*;
+
+    #[test]
+    fn only_files_of_the_service_manager_are_credentials() {
+        let is = |path: &str, directory: &str| is_in(Path::new(path), Path::new(directory));
+        assert!(is(
+            "/run/credentials/w.service/token",
+            "/run/credentials/w.service"
+        ));
+        assert!(!is("/home/anna/token", "/run/credentials/w.service"));
+        assert!(!is(
+            "/run/credentials/w.service/../token",
+            "/run/credentials/w.service"
+        ));
+        assert!(!is("token", ""));
+    }
 
     #[test]
     fn a_token_is_read_from_a_file_of_ones_own() {

@@ -8,6 +8,7 @@ mod flow;
 mod leftovers;
 mod output;
 mod process;
+mod supervised;
 mod support;
 mod takeover;
 mod trainers;

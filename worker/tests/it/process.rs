@@ -19,6 +19,12 @@ impl Worker {
         Self(Self::command(bench, more).spawn().unwrap())
     }
 
+    /// The same with these variables.
+    pub(crate) fn start_with(bench: &Bench, more: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = Self::command(bench, more);
+        Self(command.envs(variables.iter().copied()).spawn().unwrap())
+    }
+
     fn command(bench: &Bench, more: &[&str]) -> Command {
         let settings = &bench.settings;
         let mut worker = Command::new(env!("CARGO_BIN_EXE_worker"));

@@ -3,6 +3,7 @@
 mod containers;
 mod files;
 mod rules;
+mod services;
 mod tools;
 
 use anyhow::{Result, bail};
@@ -17,7 +18,7 @@ pub(crate) use tools::{Install, Missing, Source, Tool};
 type Check = (&'static str, fn(&Workspace, Install) -> Result<()>);
 
 /// The quick ones first.
-const CHECKS: [Check; 11] = [
+const CHECKS: [Check; 12] = [
     ("formatting", |workspace, _| formatting(workspace)),
     ("files", |workspace, _| files::check(workspace)),
     ("dependency rule", |workspace, _| rules::check(workspace)),
@@ -32,6 +33,7 @@ const CHECKS: [Check; 11] = [
         "Compose file, by its specification",
         containers::specification,
     ),
+    ("systemd units", |workspace, _| services::check(workspace)),
     ("unused dependencies", machete),
     ("licences and bans", deny),
     ("lints", |workspace, _| lints(workspace)),

@@ -50,6 +50,7 @@ const OURS: [(&str, &[&str]); 19] = [
             "swath-proto",
             "swath-report",
             "swath-results",
+            "swath-service",
             "swath-stats",
             "swath-store",
             "swath-store-sqlite",
@@ -60,7 +61,13 @@ const OURS: [(&str, &[&str]); 19] = [
     ("swath-agent", &["swath-model"]),
     (
         "swath-worker",
-        &["swath-agent", "swath-files", "swath-model", "swath-proto"],
+        &[
+            "swath-agent",
+            "swath-files",
+            "swath-model",
+            "swath-proto",
+            "swath-service",
+        ],
     ),
     (
         "swath-trainer",
