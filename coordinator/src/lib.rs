@@ -6,6 +6,7 @@ pub mod database;
 pub mod eta;
 pub mod explain;
 pub mod files;
+pub mod health;
 pub mod identity;
 pub mod live;
 pub mod server;

@@ -6,6 +6,8 @@ mod away;
 mod cells;
 #[path = "verbs/crowded.rs"]
 mod crowded;
+#[path = "verbs/doctor.rs"]
+mod doctor;
 #[path = "verbs/filters.rs"]
 mod filters;
 #[path = "verbs/forget.rs"]

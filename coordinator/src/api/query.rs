@@ -13,6 +13,8 @@ use super::{Look, Shape};
 pub enum ReadQuery {
     /// Every sweep → [`Sweeps`](super::Sweeps).
     Sweeps,
+    /// How the coordinator and its machine are → [`Health`](crate::health::Health).
+    Health,
     /// What forgetting the results of jobs would take away → [`Forgetting`](super::Forgetting).
     Forgetting {
         /// A selector of sweeps or jobs.

@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and the help that teaches it.
 
 mod access;
+mod doctor;
 pub(crate) mod environment;
 pub(crate) mod markdown;
 mod output;
@@ -18,6 +19,7 @@ use clap::{Arg, Args, Command, CommandFactory, FromArgMatches, Parser, Subcomman
 use swath_model::program::{JOB_VARIABLE, JOB_VARIABLES};
 
 pub(crate) use self::access::*;
+pub(crate) use self::doctor::Doctor;
 pub(crate) use self::output::{Output, OutputParser};
 pub(crate) use self::results::*;
 pub(crate) use self::store::*;
@@ -280,6 +282,7 @@ pub(crate) enum Verb {
     Activate(Activate),
     Drain(Drain),
     Store(Store),
+    Doctor(Doctor),
     Completions(Completions),
     /// Prints docs/cli.md
     #[command(hide = true, long_flag = "markdown-help")]

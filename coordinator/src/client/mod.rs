@@ -7,6 +7,7 @@ mod change;
 mod check;
 mod compare;
 mod connection;
+mod doctor;
 pub(crate) mod exit;
 mod export;
 pub(crate) mod failure;
@@ -104,6 +105,7 @@ pub(crate) async fn dispatch(verb: Verb, context: &Context) -> Outcome {
         Verb::Activate(arguments) => change::activate(context, arguments).await,
         Verb::Drain(arguments) => change::drain(context, arguments).await,
         Verb::Store(arguments) => store::store(context, &arguments).await,
+        Verb::Doctor(_) => doctor::doctor(context).await,
         Verb::Completions(arguments) => completions(context, &arguments),
         Verb::MarkdownHelp => {
             context.printer.data(&markdown::page())?;

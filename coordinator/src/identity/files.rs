@@ -32,6 +32,21 @@ fn check_private(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The files of a directory that others can read, but for those with these names.
+pub(super) fn exposed(directory: &Path, public: &[&str]) -> std::io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in directory.read_dir()? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_open = entry.metadata()?.mode() & 0o077 != 0;
+        if is_open && !public.contains(&name.as_str()) {
+            found.push(entry.path().display().to_string());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
 /// Writes a file beside its place, then puts it there.
 pub(super) fn write(path: &Path, text: &str, secret: bool) -> Result<()> {
     let written = || {

@@ -136,6 +136,13 @@ pub(super) fn is_fresh(certificate: &CertificateDer<'_>, least: Duration) -> boo
     left.is_some_and(|left| left > time::Duration::try_from(least).unwrap_or_default())
 }
 
+/// When a certificate ends.
+pub(super) fn ends(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let seconds = certificate.validity().not_after.timestamp();
+    Some(Timestamp::from_ms(seconds.saturating_mul(1000)))
+}
+
 /// The hosts that a certificate names, in order.
 pub(super) fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     let read = || {

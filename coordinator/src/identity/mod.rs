@@ -8,6 +8,7 @@ mod files;
 mod issue;
 
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use rcgen::{Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use swath_model::time::Timestamp;
 use swath_proto::secure::{fingerprint, provider};
 
 pub use self::issue::{Holder, WORKER_LIFE, holder};
@@ -162,6 +164,34 @@ impl Identity {
     /// The certificate of its authority in DER form.
     pub const fn authority(&self) -> &CertificateDer<'static> {
         &self.authority
+    }
+
+    /// When the certificate of its authority ends.
+    pub fn authority_ends(&self) -> Option<Timestamp> {
+        issue::ends(&self.authority)
+    }
+
+    /// When the coordinator's own certificate ends, as the directory has it; none where it
+    /// cannot be read.
+    pub fn server_ends(&self) -> Option<Timestamp> {
+        let pem = files::read(&self.directory.join(SERVER), false).ok()?;
+        let own = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
+        issue::ends(&own)
+    }
+
+    /// The files with secrets that others than their owner can read. A directory that they
+    /// cannot enter keeps them all.
+    pub fn exposed(&self) -> Vec<String> {
+        let is_private = self
+            .directory
+            .metadata()
+            .is_ok_and(|it| it.mode() & 0o077 == 0);
+        if is_private {
+            return Vec::new();
+        }
+        let found = files::exposed(&self.directory, &[AUTHORITY, SERVER, HOSTS]);
+        let unread = |_| vec![self.directory.display().to_string()];
+        found.unwrap_or_else(unread)
     }
 
     /// Where it is.

@@ -14,6 +14,7 @@ mod explain;
 mod files;
 mod follow;
 mod forget;
+mod health;
 mod import;
 mod incoming;
 mod inputs;
@@ -160,7 +161,12 @@ impl Server {
         let engine = Engine::join(Arc::clone(&store), settings.policy.clone(), &reached)
             .await
             .map_err(|error| ServeError::of(&error))?;
-        let state = Arc::new(State::new(engine.clone(), settings.policy, access));
+        let state = Arc::new(State::new(
+            engine.clone(),
+            settings.policy,
+            settings.database,
+            access,
+        ));
         let mut role = engine.role();
         if *role.borrow_and_update() == Role::Leads {
             prepare(&state).await.map_err(ServeError::new)?;

@@ -20,6 +20,7 @@ use super::error::ApiError;
 use super::explain::{self, Facts};
 use super::files;
 use super::forget::forgetting;
+use super::health::health;
 use super::inputs::missing_inputs;
 use super::select;
 use super::state::State;
@@ -55,6 +56,7 @@ pub(crate) async fn read(
                 sweeps,
             })
         }
+        ReadQuery::Health => json(&health(state).await?),
         ReadQuery::Credentials => json(&state.access.list(state.now())),
         ReadQuery::Sweep { selector } => json(&SweepDocument {
             schema_version,

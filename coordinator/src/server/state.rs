@@ -16,6 +16,7 @@ use super::clock::Clock;
 use super::inputs::UPLOADS_AT_ONCE;
 use super::keeping::Keeping;
 use super::lines::Lines;
+use crate::database::Database;
 
 /// Shared by the handlers and the sweeper.
 pub(crate) struct State {
@@ -24,6 +25,8 @@ pub(crate) struct State {
     /// The store, for reads.
     pub(crate) store: Arc<dyn Store>,
     pub(crate) policy: Policy,
+    /// Where its data is.
+    pub(crate) database: Database,
     /// Whose turn it is to send files.
     pub(crate) uploads: Semaphore,
     /// Whose turn it is to have a sweep built.
@@ -41,11 +44,12 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(engine: Engine, policy: Policy, access: Access) -> Self {
+    pub(crate) fn new(engine: Engine, policy: Policy, database: Database, access: Access) -> Self {
         Self {
             store: Arc::clone(engine.store()),
             engine,
             policy,
+            database,
             uploads: Semaphore::new(UPLOADS_AT_ONCE),
             submits: AsyncMutex::new(()),
             lines: Lines::default(),
