@@ -16,6 +16,8 @@ mod forget;
 mod import;
 #[path = "verbs/lock.rs"]
 mod lock;
+#[path = "verbs/logged.rs"]
+mod logged;
 #[path = "verbs/names.rs"]
 mod names;
 #[path = "verbs/published.rs"]

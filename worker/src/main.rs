@@ -8,7 +8,6 @@ use swath_worker::child::{adopt_orphans, die_with, guard};
 use swath_worker::daemon;
 use swath_worker::settings::{Cli, Settings};
 use swath_worker::terminal;
-use tracing_subscriber::EnvFilter;
 
 /// Exit code: wrong usage.
 const USAGE: u8 = 2;
@@ -34,11 +33,9 @@ fn main() -> ExitCode {
     };
     let log = cli.log.clone().or_else(|| std::env::var("RUST_LOG").ok());
     let log = log.unwrap_or_else(|| "info".to_owned());
-    let filter = match EnvFilter::try_new(&log) {
-        Ok(filter) => filter,
-        Err(error) => return fail(USAGE, &format!("--log {log}: {error}")),
-    };
-    terminal::log(filter);
+    if let Err(error) = swath_service::log::start(&log, cli.log_format, false) {
+        return fail(USAGE, &format!("--log {log}: {error}"));
+    }
     if let Some(Err(error)) = cli.parent.map(die_with) {
         return fail(1, &format!("cannot start under --parent: {error}"));
     }

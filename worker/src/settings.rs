@@ -13,6 +13,7 @@ use swath_model::program::{JOB_VARIABLE, JOB_VARIABLES};
 use swath_model::text::read_bytes;
 use swath_model::view::WorkerAbout;
 use swath_proto::address::{COORDINATOR_DEFAULT, url_of};
+use swath_service::LogFormat;
 
 use crate::admission::Admission;
 use crate::devices::Devices;
@@ -171,6 +172,16 @@ pub struct Cli {
     /// such as `swath_worker=debug` [default: RUST_LOG, or info]
     #[arg(long, env = "SWATH_LOG", value_name = "LEVEL")]
     pub log: Option<String>,
+
+    /// How to log
+    #[arg(
+        long,
+        env = "SWATH_LOG_FORMAT",
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t
+    )]
+    pub log_format: LogFormat,
 }
 
 /// The options whose variables jobs may have: whom to ask, and where data is.

@@ -6,20 +6,6 @@ use std::io::{self, IsTerminal, Write};
 use std::panic;
 
 use swath_model::terminal::Escaping;
-use tracing_subscriber::EnvFilter;
-
-/// Logs to stderr what passes `filter`, from now on.
-pub fn log(filter: EnvFilter) {
-    let styled = io::stderr().is_terminal();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(move || Escaping::new(io::stderr(), styled))
-        .with_ansi(styled)
-        .with_target(false)
-        // It would panic where stderr is a file on a full disk.
-        .log_internal_errors(false)
-        .init();
-}
 
 /// Says a word of the process, whatever is logged. If stderr is closed or on a full
 /// disk, nobody can be told.

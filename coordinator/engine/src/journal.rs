@@ -6,8 +6,12 @@ use swath_model::outcome::Fault;
 use swath_model::view::{SweepState, WorkerState};
 
 /// Those of a batch's events for which [`log`] writes a line. That a worker is gone
-/// which said goodbye is no news.
-pub(crate) fn told(events: &[Event]) -> Vec<Event> {
+/// which said goodbye is no news. An event about a job is no sweep's; `sweep_of` names one that
+/// holds the job, because people look for it by that.
+pub(crate) fn told(
+    events: &[Event],
+    sweep_of: impl Fn(JobDigest) -> Option<SweepDigest>,
+) -> Vec<Event> {
     let left = |worker: &Option<WorkerName>| {
         let mut left = events.iter().filter(|it| it.what == What::WorkerLeft);
         left.any(|it| it.worker == *worker)
@@ -16,7 +20,12 @@ pub(crate) fn told(events: &[Event]) -> Vec<Event> {
         What::WorkerChanged { .. } => is_told(event) && !left(&event.worker),
         _ => is_told(event),
     };
-    events.iter().filter(is_news).cloned().collect()
+    let told = events.iter().filter(is_news).cloned();
+    let named = told.map(|event| Event {
+        sweep: event.sweep.or_else(|| sweep_of(event.job?)),
+        ..event
+    });
+    named.collect()
 }
 
 fn is_told(event: &Event) -> bool {
@@ -54,18 +63,22 @@ pub(crate) fn log(event: &Event) {
     let worker = event.worker.as_ref().map(WorkerName::as_str);
     match &event.what {
         What::JobSuspected => {
+            let why = "the worker has not renewed it in time";
             tracing::warn!(
+                sweep,
                 job,
                 attempt,
                 worker,
+                why,
                 "the lease is over; the attempt may come back"
             );
         }
         What::JobRecovered => {
-            tracing::info!(job, attempt, worker, "the attempt came back");
+            tracing::info!(sweep, job, attempt, worker, "the attempt came back");
         }
         What::JobQueued(Requeued::NeverMentioned) => {
             tracing::warn!(
+                sweep,
                 job,
                 attempt,
                 worker,
@@ -73,16 +86,19 @@ pub(crate) fn log(event: &Event) {
             );
         }
         What::JobQueued(_) => {
+            let why = "its worker was not heard from before lease and grace were over";
             tracing::warn!(
+                sweep,
                 job,
                 attempt,
                 worker,
+                why,
                 "the attempt is lost; the job waits again"
             );
         }
         What::JobFailed(failed) => {
             let (fault, why) = (failed.fault.name(), &*failed.headline);
-            tracing::warn!(job, attempt, worker, fault, why, "the job failed");
+            tracing::warn!(sweep, job, attempt, worker, fault, why, "the job failed");
         }
         What::SweepChanged { now, .. } => match (now.state, &now.paused) {
             (SweepState::Paused, Some(why)) => tracing::warn!(sweep, %why, "the sweep is paused"),

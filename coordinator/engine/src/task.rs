@@ -311,7 +311,7 @@ impl Task {
         self.keys = ledger.keys();
         self.under_way.grant(self.batch, &changes.attempts);
         let newest = changes.events.last().map(|event| event.seq);
-        let told = journal::told(&changes.events);
+        let told = journal::told(&changes.events, |job| ledger.sweep_of(job));
         if !changes.is_empty() {
             self.store.commit(term, changes).await?;
         }

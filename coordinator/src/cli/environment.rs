@@ -18,6 +18,7 @@ pub(crate) const USES: &str = "SWATH_USES";
 pub(crate) const INTO: &str = "SWATH_INTO";
 pub(crate) const POLICY: &str = "SWATH_POLICY";
 pub(crate) const LOG: &str = "SWATH_LOG";
+pub(crate) const LOG_FORMAT: &str = "SWATH_LOG_FORMAT";
 pub(crate) const SLOTS: &str = "SWATH_SLOTS";
 pub(crate) const STATE_DIR: &str = "SWATH_STATE_DIR";
 pub(crate) const PRIORITY: &str = "SWATH_PRIORITY";

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use clap_complete::Shell;
 use swath_coordinator::server::CONNECTIONS_PER_ADDRESS;
 use swath_model::id::WorkerName;
+use swath_service::LogFormat;
 
 use super::{Output, OutputParser, environment};
 
@@ -646,6 +647,10 @@ pub(crate) struct Serve {
     /// What to log on stderr: a level, or filters as in RUST_LOG [default: info]
     #[arg(long, value_name = "FILTER", env = environment::LOG, hide_env_values = true)]
     pub(crate) log: Option<String>,
+    /// How to log
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t, env = environment::LOG_FORMAT)]
+    #[arg(hide_env_values = true)]
+    pub(crate) log_format: LogFormat,
 }
 
 /// Gives a worker no more jobs; it keeps what it has

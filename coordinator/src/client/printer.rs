@@ -111,18 +111,6 @@ impl Printer {
         };
     }
 
-    /// Logs to stderr what passes `filter`, from now on.
-    pub(crate) fn log(filter: tracing_subscriber::EnvFilter) {
-        let styled = io::stderr().is_terminal();
-        tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(move || Escaping::new(io::stderr(), styled))
-            .with_ansi(styled)
-            // It would panic where stderr is a file on a full disk.
-            .log_internal_errors(false)
-            .init();
-    }
-
     /// Tells of panics, whose messages may quote anything.
     pub(crate) fn tell_panics() {
         panic::set_hook(Box::new(|panic| {

@@ -7,11 +7,9 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use swath_coordinator::server::Server;
 use swath_service::Watchdog;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use super::exit::Exit;
 use super::failure::{Failure, Outcome};
-use super::printer::Printer;
 use super::wait::Interrupts;
 use crate::cli::Serve;
 use crate::settings::{self, Context};
@@ -107,8 +105,6 @@ fn log(arguments: &Serve) -> Outcome<()> {
         .clone()
         .or(rust_log)
         .unwrap_or_else(|| LOG_DEFAULT.to_owned());
-    let filter = EnvFilter::try_new(&wanted)
-        .map_err(|error| Failure::usage(format!("--log `{wanted}`: {error}")))?;
-    Printer::log(filter);
-    Ok(())
+    swath_service::log::start(&wanted, arguments.log_format, true)
+        .map_err(|error| Failure::usage(format!("--log `{wanted}`: {error}")))
 }

@@ -32,7 +32,9 @@ impl Dispatch for DispatchService {
         let caller = Caller::of(&request);
         let message = request.into_inner();
         if message.protocol != PROTOCOL_VERSION {
-            return Err(other_protocol(message.protocol));
+            let refused = other_protocol(message.protocol);
+            refuse(&caller, &message.worker, &refused);
+            return Err(refused);
         }
         let named = message.held.clone();
         let mut hello = convert::hello(message)?;
@@ -46,9 +48,10 @@ impl Dispatch for DispatchService {
             .engine
             .hello(state.now(), hello)
             .await
-            .map_err(worker_status)?;
+            .map_err(worker_status)
+            .inspect_err(|status| refuse(&caller, worker.as_str(), status))?;
         state.set_draining(&worker, false);
-        tracing::info!(%worker, session = %welcome.session, held, requeued = welcome.requeued, "worker says hello");
+        tracing::info!(%worker, principal = %caller.principal, session = %welcome.session, held, requeued = welcome.requeued, "worker says hello");
         Ok(Response::new(v1::HelloReply {
             session: welcome.session.0,
             verdicts: verdict_messages(&proven, welcome.verdicts),
@@ -258,6 +261,12 @@ impl DispatchService {
         let exchanged = exchanged.map_err(worker_status)?;
         Ok(exchanged)
     }
+}
+
+/// Notes a worker that is not taken.
+fn refuse(caller: &Caller, worker: &str, status: &Status) {
+    let why = status.message();
+    tracing::warn!(worker, principal = %caller.principal, why, "a hello is refused");
 }
 
 /// The verdicts on attempts; those that are not proved are no longer the worker's.

@@ -87,7 +87,7 @@ impl Agent {
         let [index, ref others @ ..] = *slots else {
             return;
         };
-        tracing::info!(job = %job.held.job.short(), attempt = %job.held.attempt, slot = index, "begins");
+        tracing::info!(job = %job.held.job.short(), attempt = %job.held.attempt, worker = %self.config.worker, slot = index, "begins");
         let started = job.program.as_deref().and_then(|spec| match spec.work() {
             Work::Command(command) => {
                 Some((command, command_line(&self.config, &job, spec, command)))

@@ -291,7 +291,7 @@ impl Agent {
             return;
         };
         let held = running.held;
-        tracing::warn!(job = %held.job.short(), attempt = %held.attempt, %lack, "goes elsewhere");
+        tracing::warn!(job = %held.job.short(), attempt = %held.attempt, worker = %self.config.worker, %lack, "goes elsewhere");
         let lack = Some(lack);
         self.part(Release { held, lack }, running.close());
     }
@@ -336,11 +336,11 @@ impl Agent {
                     .job(sort, self.now.saturating_sub(running.started));
                 let metric = running.metric();
                 let value = measurement.values.get(metric);
-                tracing::info!(job = %held.job.short(), attempt = %held.attempt, slot = index, metric, value, "finished");
+                tracing::info!(job = %held.job.short(), attempt = %held.attempt, worker = %self.config.worker, slot = index, metric, value, "finished");
             }
             Outcome::Failed { fault, message } => {
                 let message = message.lines().next().unwrap_or_default();
-                tracing::warn!(job = %held.job.short(), attempt = %held.attempt, slot = index, %fault, message, "failed");
+                tracing::warn!(job = %held.job.short(), attempt = %held.attempt, worker = %self.config.worker, slot = index, %fault, why = message, "failed");
                 self.pace.failed(sort);
                 self.give_back_surplus();
             }
@@ -428,7 +428,7 @@ impl Agent {
         }
         let held = running.held;
         let reports = slot.running.take().map(Running::close);
-        tracing::info!(job = %held.job.short(), attempt = %held.attempt, slot = index, "stopped");
+        tracing::info!(job = %held.job.short(), attempt = %held.attempt, worker = %self.config.worker, slot = index, "stopped");
         self.part(held.into(), reports.unwrap_or_default());
     }
 
@@ -469,7 +469,7 @@ impl Agent {
             {
                 continue;
             }
-            tracing::warn!(job = %held.job.short(), attempt = %held.attempt, "fenced: a newer attempt or a final state stands");
+            tracing::warn!(job = %held.job.short(), attempt = %held.attempt, worker = %self.config.worker, "fenced: a newer attempt or a final state stands");
             slot.running = None;
             if let Some(child) = slot.child.as_mut() {
                 child.ending = true;

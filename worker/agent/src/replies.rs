@@ -123,7 +123,7 @@ impl Agent {
         let held = std::mem::take(&mut self.hello_held);
         for (held, verdict) in held.into_iter().zip(verdicts.iter().copied()) {
             if self.outbox.revive(held, verdict) {
-                tracing::warn!(job = %held.job.short(), attempt = %held.attempt, "the coordinator lost this outcome; sending it again");
+                tracing::warn!(job = %held.job.short(), attempt = %held.attempt, worker = %self.config.worker, "the coordinator lost this outcome; sending it again");
             } else {
                 self.judged(held, verdict);
             }
@@ -165,7 +165,7 @@ impl Agent {
         let mut done = Vec::with_capacity(acks.len());
         for (held, ack) in pending.outcomes.iter().zip(acks) {
             if matches!(ack, Ack::Stale | Ack::Refused) {
-                tracing::warn!(job = %held.job.short(), attempt = %held.attempt, ?ack, "an outcome does not count");
+                tracing::warn!(job = %held.job.short(), attempt = %held.attempt, worker = %self.config.worker, ?ack, "an outcome does not count");
             }
             if self.outbox.acknowledged(*held, *ack) {
                 done.push(*held);

@@ -287,6 +287,13 @@ impl Ledger {
         self.sweep_keys.get(&digest).copied()
     }
 
+    /// The first of the sweeps that hold a job, if its cell is held.
+    pub fn sweep_of(&self, job: JobDigest) -> Option<SweepDigest> {
+        let at = self.find_job(job)?;
+        let first = self.cell(at.cell).holders_of(at.place).next()?;
+        Some(self.sweep(first).digest)
+    }
+
     pub(super) fn sweep_key(&self, digest: SweepDigest) -> Result<SweepKey> {
         let key = self.sweep_keys.get(&digest).copied();
         key.ok_or_else(|| StoreError::NotFound(format!("sweep {}", digest.short())))

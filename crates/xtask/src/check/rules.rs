@@ -25,6 +25,7 @@ const OURS: [(&str, &[&str]); 19] = [
         &["swath-model", "swath-results", "swath-stats"],
     ),
     ("swath-files", &["swath-model"]),
+    ("swath-service", &["swath-model"]),
     ("swath-proto", &["swath-model"]),
     ("swath-store", &["swath-model"]),
     ("swath-engine", &["swath-model", "swath-store"]),
