@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::workspace::Workspace;
 
 /// Which of our crates a crate may use (not counting dev-dependencies). A crate that is not listed may use none.
-const OURS: [(&str, &[&str]); 19] = [
+const OURS: [(&str, &[&str]); 20] = [
     ("swath-stats", &[]),
     ("swath-model", &["swath-stats"]),
     ("swath-sweep", &["swath-model"]),
