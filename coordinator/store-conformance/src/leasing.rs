@@ -114,6 +114,33 @@ pub async fn what_two_heartbeats_do_not_mention_is_taken_back(bench: &mut Bench)
     assert_eq!(bench.state(known.job).await, StateName::Leased);
 }
 
+/// What the network loses is no doing of the job: it would be used up otherwise
+/// before it was ever started.
+pub async fn grants_that_never_arrive_use_up_no_job(bench: &mut Bench) {
+    let (owner, attempts) = taken(bench, 1).await;
+    let job = attempts[0].job;
+    for _ in 0..bench.policy().attempts_max {
+        bench.pass_ms(bench.policy().heartbeat().as_millis() as u64);
+        bench.beat(&owner, &[]).await;
+        bench.beat(&owner, &[]).await;
+        assert_eq!(bench.state(job).await, StateName::Queued);
+        bench.take_one(&owner).await;
+    }
+    // Those that arrived count, whatever became of them then.
+    for arrived in 1..=bench.policy().attempts_max {
+        let attempt = bench.policy().attempts_max + arrived;
+        bench.pass_ms(bench.policy().heartbeat().as_millis() as u64);
+        bench.beat(&owner, &[held(job, attempt)]).await;
+        bench.beat(&owner, &[]).await;
+        bench.beat(&owner, &[]).await;
+        if arrived < bench.policy().attempts_max {
+            assert_eq!(bench.state(job).await, StateName::Queued);
+            bench.take_one(&owner).await;
+        }
+    }
+    assert_eq!(bench.state(job).await, StateName::Failed);
+}
+
 /// Preempted is not failed.
 pub async fn a_released_job_is_not_charged(bench: &mut Bench) {
     let (owner, attempts) = taken(bench, 2).await;

@@ -132,6 +132,7 @@ macro_rules! conformance_suite {
             leasing::grace_grows_with_the_training,
             leasing::a_heartbeat_brings_an_attempt_back,
             leasing::what_two_heartbeats_do_not_mention_is_taken_back,
+            leasing::grants_that_never_arrive_use_up_no_job,
             leasing::a_released_job_is_not_charged,
             leasing::a_draining_worker_is_told_to_stop,
             leasing::a_start_extends_every_lease,

@@ -440,11 +440,13 @@ impl Ledger {
             if just || unheard(key, attempt) {
                 continue;
             }
+            let uncounted = lived.job.is_unheard_of(&self.policy);
             let missed = lived.unmentioned + 1;
             self.set_unmentioned(at, missed);
             if missed >= MISSED_MAX {
                 // It has a lease, so taking it back is not refused.
-                let _applied = self.apply(at, &Event::TakeBack { attempt }, now);
+                let back = Event::TakeBack { attempt, uncounted };
+                let _applied = self.apply(at, &back, now);
             }
         }
     }

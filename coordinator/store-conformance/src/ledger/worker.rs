@@ -168,8 +168,10 @@ impl Ledger {
                     continue;
                 }
             }
+            let uncounted = self.jobs[index].job.is_unheard_of(&self.policy);
+            let back = Event::TakeBack { attempt, uncounted };
             // The job has a lease, so taking it back is not refused.
-            let _applied = self.apply(index, &Event::TakeBack { attempt }, now);
+            let _applied = self.apply(index, &back, now);
         }
     }
 

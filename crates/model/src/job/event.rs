@@ -55,10 +55,14 @@ pub enum Event<'a> {
         /// worker never heard of it.
         uncounted: bool,
     },
-    /// The coordinator takes back a grant that its worker never mentioned.
+    /// The coordinator takes back a grant that its worker does not mention.
     TakeBack {
         /// The attempt of that grant.
         attempt: Attempt,
+        /// Whether the grant does not count: the worker has never mentioned it, so
+        /// it has not arrived, and what a network loses could use up the attempts
+        /// of a job that was never started.
+        uncounted: bool,
     },
     /// The coordinator starts: no lease may pass for the time it was away.
     Restart,

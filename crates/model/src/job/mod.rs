@@ -118,10 +118,11 @@ impl Job {
                 self.give_back(now, policy);
                 Ok(Applied::Changed)
             }
-            Event::TakeBack { attempt } => {
+            Event::TakeBack { attempt, uncounted } => {
                 if *attempt != self.attempt || self.lease().is_none() {
                     return Err(Refusal::Stale);
                 }
+                self.grants -= u32::from(*uncounted && self.grants > 0);
                 self.give_back(now, policy);
                 Ok(Applied::Changed)
             }
@@ -165,6 +166,15 @@ impl Job {
     /// job.
     pub fn holds(&self, attempt: Attempt, owner: &Owner) -> bool {
         self.owned(attempt, owner).is_ok()
+    }
+
+    /// Whether nobody has renewed the lease of the newest attempt: it is the one
+    /// that the grant gave, so the worker has never mentioned the attempt. Where
+    /// the coordinator was away and extended it, nobody can tell any more, and the
+    /// attempt is taken for mentioned.
+    pub fn is_unheard_of(&self, policy: &Policy) -> bool {
+        let given = self.granted_at + policy.ttl();
+        matches!(&self.state, State::Leased(lease) if lease.deadline == given)
     }
 
     /// Checks that `owner` speaks of the newest attempt, and that this has not

@@ -121,8 +121,8 @@ fn every_event(outcomes: &[Outcome]) -> Vec<Event<'_>> {
             }
         }
     }
-    events.extend((0..=ATTEMPTS).map(|attempt| Event::TakeBack {
-        attempt: Attempt(attempt),
-    }));
+    for attempt in (0..=ATTEMPTS).map(Attempt) {
+        events.extend([false, true].map(|uncounted| Event::TakeBack { attempt, uncounted }));
+    }
     events
 }

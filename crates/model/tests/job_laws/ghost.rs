@@ -146,7 +146,10 @@ impl Ghost {
                 self.ended = true;
                 self.grants -= u32::from(*uncounted);
             }
-            Event::TakeBack { .. } => self.ended = true,
+            Event::TakeBack { uncounted, .. } => {
+                self.ended = true;
+                self.grants -= u32::from(*uncounted);
+            }
             Event::SessionLost { .. } if before != after => self.ended = true,
             Event::Uncharge { .. } if before != after => {
                 self.charged = self.charged.saturating_sub(1);
@@ -180,7 +183,7 @@ fn acceptable(before: &Job, event: &Event<'_>) -> bool {
             outcome: Outcome::Measured(measurement),
             ..
         } => measurement.is_finite(),
-        Event::TakeBack { attempt } => *attempt == before.attempt && before.lease().is_some(),
+        Event::TakeBack { attempt, .. } => *attempt == before.attempt && before.lease().is_some(),
         _ => true,
     }
 }

@@ -35,6 +35,7 @@ enum Step {
     Tick,
     TakeBack {
         back: u32,
+        uncounted: bool,
     },
     Restart,
     Extend,
@@ -90,7 +91,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => claim,
         1 => (1..6_u64).prop_map(Step::SessionLost),
         6 => Just(Step::Tick),
-        1 => back().prop_map(|back| Step::TakeBack { back }),
+        1 => (back(), any::<bool>()).prop_map(|(back, uncounted)| Step::TakeBack { back, uncounted }),
         1 => Just(Step::Restart),
         1 => Just(Step::Extend),
         1 => Just(Step::Cancel),
@@ -171,8 +172,9 @@ impl Life {
             Step::SessionLost(newer) => self.apply(&Event::SessionLost {
                 newer: SessionId(*newer),
             }),
-            Step::TakeBack { back } => self.apply(&Event::TakeBack {
+            Step::TakeBack { back, uncounted } => self.apply(&Event::TakeBack {
                 attempt: self.attempt(*back),
+                uncounted: *uncounted,
             }),
             Step::Uncharge(worker) => self.apply(&Event::Uncharge {
                 worker: owner(*worker, 1).worker,
