@@ -623,6 +623,10 @@ pub struct Changed {
     pub jobs: u64,
     /// One sentence for people.
     pub message: String,
+    /// Why something of what was asked for was not done, one line each; the rest
+    /// was done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
     /// A token that was made: its secret is nowhere else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,

@@ -5,7 +5,7 @@ use swath_coordinator::api::{ChangeOrder, Changed};
 use super::ask::{Deed, confirmed};
 use super::connection::Connection;
 use super::exit::Exit;
-use super::failure::Outcome;
+use super::failure::{Failure, Outcome};
 use super::read::json;
 use super::run;
 use super::stale;
@@ -155,23 +155,56 @@ async fn bulk(
 ) -> Outcome {
     let mut connection = Connection::open(context).await?;
     let selectors = confirmed(context, &mut connection, deed, selector, ask.yes).await?;
-    let mut all: Option<Changed> = None;
-    for selector in selectors {
-        let changed = connection.change(&order(selector)).await?;
-        all = Some(joined(all, changed));
-    }
+    let changed = each(&mut connection, selectors.into_iter().map(order)).await;
     connection.close().await?;
-    if let Some(changed) = all {
-        print(context, &changed)?;
-    }
+    print(context, &changed?)?;
     Ok(Exit::Ok)
 }
 
+/// Carries out several orders. One that is refused holds up no other.
+///
+/// # Errors
+///
+/// The refusals, if nothing was done; or what the rest would meet too, with what
+/// was done before.
+pub(crate) async fn each(
+    connection: &mut Connection,
+    orders: impl Iterator<Item = ChangeOrder>,
+) -> Outcome<Changed> {
+    let mut all: Option<Changed> = None;
+    let mut refused: Option<Failure> = None;
+    for order in orders {
+        match (connection.change(&order).await, &mut refused) {
+            (Ok(changed), _) => all = Some(joined(all, changed)),
+            (Err(failure), Some(first)) if failure.is_refusal() => {
+                first.lines.extend(failure.lines);
+            }
+            (Err(failure), None) if failure.is_refusal() => refused = Some(failure),
+            (Err(failure), _) => {
+                return Err(match all {
+                    Some(done) => failure.hint(format!("done before: {}", done.message)),
+                    None => failure,
+                });
+            }
+        }
+    }
+    match (all, refused) {
+        (Some(mut all), refused) => {
+            all.refused
+                .extend(refused.into_iter().flat_map(|it| it.lines));
+            Ok(all)
+        }
+        (None, Some(refused)) => Err(refused),
+        (None, None) => Err(Failure::error("nothing is changed")),
+    }
+}
+
 /// What several orders changed.
-pub(crate) fn joined(all: Option<Changed>, next: Changed) -> Changed {
+fn joined(all: Option<Changed>, next: Changed) -> Changed {
     let Some(mut all) = all else { return next };
     all.sweeps.extend(next.sweeps);
     all.jobs += next.jobs;
+    all.refused.extend(next.refused);
     all.message = format!("{}\n{}", all.message, next.message);
     all
 }
@@ -186,10 +219,17 @@ pub(crate) async fn order(context: &Context, order: ChangeOrder) -> Outcome {
 }
 
 /// A change prints only the JSON document that programs may ask for.
+///
+/// # Errors
+///
+/// What was refused of it, beside what was done.
 pub(crate) fn print(context: &Context, changed: &Changed) -> Outcome<()> {
     match json(context, changed)? {
         Some(text) => context.printer.data(&text)?,
         None => context.printer.note(&changed.message),
     }
-    Ok(())
+    if changed.refused.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::of(Exit::NotAllowed, changed.refused.clone()))
 }

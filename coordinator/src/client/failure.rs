@@ -41,6 +41,11 @@ impl Failure {
         }
     }
 
+    /// Whether a coordinator refused one order, so that it may take others.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self.exit, Exit::NotAllowed | Exit::NotFound)
+    }
+
     pub(crate) fn error(line: impl Display) -> Self {
         Self::new(Exit::Error, line)
     }

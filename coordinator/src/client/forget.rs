@@ -4,10 +4,10 @@ use swath_coordinator::api::{ChangeOrder, Changed, Forgetting, Losing, ReadQuery
 use swath_report::counted;
 
 use super::ask::agree;
-use super::change::{joined, print};
+use super::change::{each, print};
 use super::connection::Connection;
 use super::exit::Exit;
-use super::failure::{Failure, Outcome};
+use super::failure::Outcome;
 use crate::cli;
 use crate::settings::Context;
 
@@ -50,14 +50,11 @@ async fn forgotten(
         let order = ChangeOrder::ForgetResults { selector, until };
         return connection.change(&order).await;
     }
-    let mut all: Option<Changed> = None;
-    for sweep in found.meant {
-        let selector = vec![sweep.to_string()];
-        let order = ChangeOrder::ForgetResults { selector, until };
-        let changed = connection.change(&order).await?;
-        all = Some(joined(all, changed));
-    }
-    all.ok_or_else(|| Failure::error("nothing is changed"))
+    let orders = found.meant.iter().map(|sweep| ChangeOrder::ForgetResults {
+        selector: vec![sweep.to_string()],
+        until,
+    });
+    each(connection, orders).await
 }
 
 /// What would go, one line for each sweep, and what stays.

@@ -155,6 +155,7 @@ pub(crate) const fn said(message: String) -> Changed {
         sweeps: Vec::new(),
         jobs: 0,
         message,
+        refused: Vec::new(),
         token: None,
     }
 }
@@ -170,17 +171,48 @@ async fn each_sweep(
         return Err(ApiError::invalid("name a sweep"));
     }
     let sweeps = whose.sweeps(&*state.store, selector).await?;
-    for sweep in &sweeps {
-        state
-            .engine
-            .change_sweep(state.now(), sweep.digest, change.clone())
-            .await
-            .map_err(ApiError::from)?;
+    change_each(state, &sweeps, change, done).await
+}
+
+/// Makes one change to each of these sweeps. One that is refused holds up no
+/// other.
+async fn change_each(
+    state: &State,
+    sweeps: &[SweepView],
+    change: &SweepChange,
+    done: &str,
+) -> Result<Changed, ApiError> {
+    let (mut changed, mut refusals) = (Vec::new(), Vec::new());
+    for sweep in sweeps {
+        let change = change.clone();
+        let made = state.engine.change_sweep(state.now(), sweep.digest, change);
+        match made.await.map_err(ApiError::from) {
+            Ok(()) => changed.push(sweep.clone()),
+            Err(error) => error.set_aside(&mut refusals)?,
+        }
     }
-    let message = format!("{} {done}", names(&sweeps));
+    in_part(&changed, &refusals, |names| format!("{names} {done}"))
+}
+
+/// What is answered where sweeps were changed and others refused.
+///
+/// # Errors
+///
+/// The refusals, if all were refused.
+pub(crate) fn in_part(
+    changed: &[SweepView],
+    refusals: &[ApiError],
+    message: impl FnOnce(&str) -> String,
+) -> Result<Changed, ApiError> {
+    if changed.is_empty()
+        && let Some(error) = ApiError::together(refusals)
+    {
+        return Err(error);
+    }
     Ok(Changed {
-        sweeps: select::digests(&sweeps),
-        ..said(message)
+        sweeps: select::digests(changed),
+        refused: refusals.iter().map(ToString::to_string).collect(),
+        ..said(message(&names(changed)))
     })
 }
 
@@ -202,16 +234,7 @@ async fn relabel(
     change: &Relabel,
     done: &str,
 ) -> Result<Changed, ApiError> {
-    for sweep in sweeps {
-        let change = SweepChange::Label(change.clone());
-        let changed = state.engine.change_sweep(state.now(), sweep.digest, change);
-        changed.await.map_err(ApiError::from)?;
-    }
-    let message = format!("{} {done}", names(sweeps));
-    Ok(Changed {
-        sweeps: select::digests(sweeps),
-        ..said(message)
-    })
+    change_each(state, sweeps, &SweepChange::Label(change.clone()), done).await
 }
 
 async fn rename(

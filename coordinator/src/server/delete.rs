@@ -3,32 +3,28 @@
 use swath_model::view::SweepView;
 use swath_report::counted;
 
-use super::change::{names, said};
+use super::change::in_part;
 use super::error::ApiError;
-use super::select;
 use super::state::State;
 use crate::api::Changed;
 
-/// Deletes these sweeps, after all of them have been found fit for it.
+/// Deletes these sweeps. One that is refused holds up no other.
 pub(crate) async fn delete(
     state: &State,
     sweeps: &[SweepView],
     cancel: bool,
 ) -> Result<Changed, ApiError> {
-    for sweep in sweeps {
-        let open = sweep.counts.total() - sweep.counts.done();
-        if open > 0 && !cancel && !sweep.label.deleting {
-            return Err(ApiError::conflict(format!(
-                "sweep `{}` has {}; `--cancel` cancels what no other sweep needs, and deletes it",
-                sweep.full_name(),
-                counted(open, "open job")
-            )));
-        }
-    }
     let (mut jobs, mut of) = (0, 0);
+    let (mut gone, mut refusals) = (Vec::new(), Vec::new());
     for sweep in sweeps {
-        of += sweep.counts.total();
-        jobs += delete_one(state, sweep, cancel).await?;
+        match delete_one(state, sweep, cancel).await {
+            Ok(deleted) => {
+                of += sweep.counts.total();
+                jobs += deleted;
+                gone.push(sweep.clone());
+            }
+            Err(error) => error.set_aside(&mut refusals)?,
+        }
     }
     // Nothing is lost if that fails: the room is used for new rows.
     if let Err(error) = state.store.reclaim().await {
@@ -38,19 +34,20 @@ pub(crate) async fn delete(
         0 => String::new(),
         kept => format!("; other sweeps hold {} of theirs", counted(kept, "job")),
     };
-    let message = format!(
-        "{} deleted, with {}{kept}",
-        names(sweeps),
-        counted(jobs, "job")
-    );
-    Ok(Changed {
-        sweeps: select::digests(sweeps),
-        jobs,
-        ..said(message)
-    })
+    let message = |names: &str| format!("{names} deleted, with {}{kept}", counted(jobs, "job"));
+    let changed = in_part(&gone, &refusals, message)?;
+    Ok(Changed { jobs, ..changed })
 }
 
 async fn delete_one(state: &State, sweep: &SweepView, cancel: bool) -> Result<u64, ApiError> {
+    let open = sweep.counts.total() - sweep.counts.done();
+    if open > 0 && !cancel && !sweep.label.deleting {
+        return Err(ApiError::conflict(format!(
+            "sweep `{}` has {}; `--cancel` cancels what no other sweep needs, and deletes it",
+            sweep.full_name(),
+            counted(open, "open job")
+        )));
+    }
     let engine = &state.engine;
     let begun = engine.begin_deletion(state.now(), sweep.digest, cancel);
     begun.await.map_err(ApiError::from)?;

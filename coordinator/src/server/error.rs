@@ -68,6 +68,35 @@ impl ApiError {
         Self::Internal(why.to_string())
     }
 
+    /// Whether it is about the thing that was to be changed, so that others can
+    /// be changed all the same.
+    const fn is_of_one_thing(&self) -> bool {
+        matches!(self, Self::NotFound(_) | Self::Conflict(_))
+    }
+
+    /// Notes a refusal of one thing among several.
+    ///
+    /// # Errors
+    ///
+    /// Any other error: the rest would meet it too.
+    pub(crate) fn set_aside(self, refusals: &mut Vec<Self>) -> Result<(), Self> {
+        if !self.is_of_one_thing() {
+            return Err(self);
+        }
+        refusals.push(self);
+        Ok(())
+    }
+
+    /// The error where everything was refused; none where nothing was.
+    pub(crate) fn together(refusals: &[Self]) -> Option<Self> {
+        let lines: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+        let lines = lines.join("\n");
+        refusals.first().map(|first| match first {
+            Self::NotFound(_) => Self::NotFound(lines),
+            _ => Self::Conflict(lines),
+        })
+    }
+
     /// The status for a worker. If the store failed, it tells the worker to try
     /// again later.
     pub(crate) fn for_worker(self) -> Status {

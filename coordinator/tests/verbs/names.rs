@@ -117,6 +117,47 @@ fn a_pattern_shows_what_it_would_touch() {
     assert_eq!(states(&site), both);
 }
 
+/// Whichever of them comes first.
+#[test]
+fn what_is_refused_of_one_sweep_is_done_to_the_others() {
+    for (refusing, other) in [(1, 2), (2, 1)] {
+        let site = two_files();
+        local(&site, "alice", "submit small.toml");
+        local(&site, "bob", "submit other.toml");
+        let cancelled = site.local(&format!("cancel small@{refusing}"));
+        assert_eq!(cancelled.code, 0, "{}", cancelled.stderr);
+        let is = |state| {
+            let mut both = [("small", refusing, "cancelled"), ("small", other, state)];
+            both.sort_unstable();
+            assert_eq!(states(&site), expected(&both));
+        };
+        for (verb, state) in [("pause", "paused"), ("resume", "active")] {
+            let yes = if verb == "pause" { "--yes" } else { "" };
+            let done = site.local(&format!("{verb} small@* {yes} -o json"));
+            assert_eq!(done.code, 5, "{verb}: {}", done.stderr);
+            is(state);
+            let why = "is cancelled; submit it again";
+            assert!(done.stderr.contains(why), "{verb}: {}", done.stderr);
+            let document = json(&done.stdout);
+            assert_eq!(document["sweeps"].as_array().unwrap().len(), 1);
+            let refused = document["refused"][0].as_str().unwrap();
+            assert!(refused.ends_with(why), "{refused}");
+        }
+        // Both have open jobs: the cancelled one those that the other needs.
+        let neither = site.local("delete small@* --yes -o json");
+        assert_eq!((neither.code, &*neither.stdout), (5, ""));
+        assert_eq!(neither.stderr.matches("open jobs").count(), 2);
+        is("active");
+        let shared = site.local(&format!("cancel small@{refusing} params.x=3 --yes"));
+        assert_eq!(shared.code, 0, "{}", shared.stderr);
+        let one = site.local("delete small@* --yes");
+        assert_eq!(one.code, 5, "{}", one.stderr);
+        assert_eq!(one.stderr.matches("deleted, with").count(), 1);
+        assert_eq!(one.stderr.matches("open job").count(), 1);
+        assert_eq!(states(&site), expected(&[("small", other, "active")]));
+    }
+}
+
 #[test]
 fn a_sweep_is_renamed_tagged_noted_and_archived() {
     let site = two_files();
