@@ -68,7 +68,7 @@ fn a_log_acts_on_no_terminal_unless_it_is_asked_for_raw() {
     let site = Site::new();
     site.write(
         "loud.toml",
-        "[sweep]\nname = \"loud\"\n[program]\nmetric = \"acc\"\n\
+        "[sweep]\nname = \"loud\"\nreplicates = 1\n[program]\nmetric = \"acc\"\n\
          command = [\"sh\", \"-c\", 'printf \"\\033[31mred\\007\\302\\233\\342\\200\\256\\n\"; echo acc={x}']\n\
          read = { stdout = 'acc=(?<acc>.*)' }\n[[grid]]\nx = [1]\n",
     );
