@@ -104,13 +104,21 @@ pub(crate) fn log(event: &Event) {
             (SweepState::Paused, Some(why)) => tracing::warn!(sweep, %why, "the sweep is paused"),
             (state, _) => tracing::info!(sweep, ?state, "the sweep is over"),
         },
-        What::WorkerChanged { now, .. } => match (now.state, &now.cordoned) {
-            _ if now.silent => tracing::warn!(worker, "the worker is not heard from"),
-            (WorkerState::Cordoned, Some(why)) => {
-                tracing::warn!(worker, %why, "the worker is cordoned");
+        What::WorkerChanged { was, now } => {
+            let was_silent = was.as_ref().is_some_and(|was| was.silent);
+            match (now.state, &now.cordoned) {
+                _ if now.silent && !was_silent => {
+                    tracing::warn!(worker, "the worker is not heard from");
+                }
+                _ if was_silent && !now.silent => {
+                    tracing::info!(worker, "the worker is heard from again");
+                }
+                (WorkerState::Cordoned, Some(why)) => {
+                    tracing::warn!(worker, %why, "the worker is cordoned");
+                }
+                _ => {}
             }
-            _ => tracing::info!(worker, "the worker is heard from again"),
-        },
+        }
         What::SweepSubmitted
         | What::SweepLabelled
         | What::SweepDeleted

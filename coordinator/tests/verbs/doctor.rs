@@ -22,10 +22,10 @@ fn a_coordinator_and_a_database_tell_how_they_are() {
     let missing = site.local("doctor -o json");
     assert_eq!(missing.code, 1, "{}", missing.stderr);
     assert_eq!(grades(&missing.stdout)["coordinator"], "fail");
-    assert_eq!(site.local("submit small.toml").code, 0);
-    let here = site.local("doctor -o json");
     let serving = Serving::start(&site, "sqlite:swath.db");
     let asked = site.run(&format!("--coordinator {} doctor -o json", serving.url));
+    assert_eq!(serving.stop(), Some(0));
+    let here = site.local("doctor -o json");
     for done in [here, asked] {
         assert_eq!(done.code, 0, "{}{}", done.stdout, done.stderr);
         let grades = grades(&done.stdout);
@@ -40,7 +40,7 @@ fn a_coordinator_and_a_database_tell_how_they_are() {
 #[test]
 fn a_wrong_policy_is_what_it_says() {
     let site = Site::new();
-    assert_eq!(site.local("submit small.toml").code, 0);
+    assert_eq!(Serving::start(&site, "sqlite:swath.db").stop(), Some(0));
     site.write("policy.toml", "heartbeat_ms = 1000\nttl_ms = 5000\n");
     let done = site.local("--policy policy.toml doctor");
     assert_eq!(done.code, 0, "{}{}", done.stdout, done.stderr);
