@@ -21,7 +21,7 @@ use swath_model::time::Timestamp;
 use swath_proto::refusal::Reason;
 use swath_proto::v1::control_client::ControlClient;
 use swath_proto::v1::dispatch_client::DispatchClient;
-use swath_proto::{PROTOCOL_VERSION, v1};
+use swath_proto::{PROTOCOL_OLDEST, PROTOCOL_VERSION, Upgrade, v1};
 use swath_store::Store;
 use swath_store_sqlite::SqliteStore;
 use tempfile::TempDir;
@@ -215,23 +215,47 @@ async fn a_waiting_worker_is_woken_by_a_submit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_protocol_version_is_refused_with_both_versions() {
+async fn another_protocol_version_is_refused_with_who_is_to_be_upgraded() {
     let site = Site::start().await;
     let (mut dispatch, _) = site.clients().await;
-    let request = v1::HelloRequest {
-        protocol: 99,
-        ..hello("w")
-    };
-    let status = dispatch.hello(request).await.unwrap_err();
-    assert_eq!(Reason::of(&status), Some(Reason::Protocol), "{status}");
-    let own = format!("version {PROTOCOL_VERSION}");
-    assert!(
-        status.message().contains(&own) && status.message().contains("99"),
-        "{status}"
-    );
+    let sides = [
+        (PROTOCOL_VERSION + 1, Upgrade::Coordinator),
+        (PROTOCOL_OLDEST - 1, Upgrade::Worker),
+    ];
+    for (protocol, side) in sides {
+        let request = v1::HelloRequest {
+            protocol,
+            ..hello("w")
+        };
+        let status = dispatch.hello(request).await.unwrap_err();
+        assert_eq!(Reason::of(&status), Some(Reason::Protocol), "{status}");
+        assert_eq!(Upgrade::of(&status), Some(side), "{status}");
+        let theirs = format!("speaks version {protocol}; upgrade the {}", side.name());
+        assert!(status.message().contains(&theirs), "{status}");
+    }
     let (_, mut control) = site.clients().await;
     let workers = read(&mut control, &json!("workers")).await;
     assert_eq!(workers["workers"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_one_version_behind_works_on() {
+    let site = Site::start().await;
+    let (mut dispatch, mut control) = site.clients().await;
+    control.submit(null_sweep(1, 1)).await.unwrap();
+    let request = v1::HelloRequest {
+        protocol: PROTOCOL_OLDEST,
+        ..hello("w")
+    };
+    let session = dispatch.hello(request).await.unwrap().into_inner().session;
+    let granted = trade(&mut dispatch, exchange(session, 1, 1, 0)).await;
+    let mut request = exchange(session, 2, 0, 0);
+    request.finishes = granted.grants.iter().map(|it| measured(it, 1.0)).collect();
+    let acks = trade(&mut dispatch, request).await.acks;
+    assert_eq!(acks, [i32::from(v1::Ack::Recorded)]);
+    let workers = read(&mut control, &json!("workers")).await;
+    assert_eq!(workers["protocol"], PROTOCOL_VERSION);
+    assert_eq!(workers["workers"][0]["about"]["protocol"], PROTOCOL_OLDEST);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,9 @@ pub mod convert;
 pub mod limits;
 pub mod refusal;
 pub mod secure;
+mod version;
+
+pub use version::{PROTOCOL_OLDEST, PROTOCOL_VERSION, Upgrade};
 
 /// Generated from `swath/v1/*.proto`.
 #[expect(
@@ -21,10 +24,6 @@ pub mod v1 {
 
 /// What `swath/v1/*.proto` declare, as an encoded `FileDescriptorSet`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
-
-/// Raised when an older worker and a newer coordinator, or the reverse, would
-/// misunderstand each other.
-pub const PROTOCOL_VERSION: u32 = 4;
 
 /// A worker's client, under a name for crates that must not know tonic.
 pub type DispatchClient = v1::dispatch_client::DispatchClient<secure::Line>;

@@ -12,6 +12,7 @@ use swath_model::offer::Offer;
 use swath_model::program::{JOB_VARIABLE, JOB_VARIABLES};
 use swath_model::text::read_bytes;
 use swath_model::view::WorkerAbout;
+use swath_proto::PROTOCOL_VERSION;
 use swath_proto::address::{COORDINATOR_DEFAULT, url_of};
 use swath_service::LogFormat;
 
@@ -393,6 +394,7 @@ impl Settings {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             state_id: Some(state_id),
             out: Some(out.to_string_lossy().into_owned()),
+            protocol: Some(PROTOCOL_VERSION),
             offer: Offer {
                 slots: self.slots.clone(),
                 programs: self.programs.clone(),

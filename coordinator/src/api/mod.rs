@@ -367,6 +367,9 @@ pub struct Workers {
     pub schema_version: u32,
     /// The workers.
     pub workers: Vec<WorkerView>,
+    /// The version of the protocol that the coordinator speaks; 0 where it does not say.
+    #[serde(default)]
+    pub protocol: u32,
     /// The time on the coordinator's clock.
     pub now_ms: i64,
 }

@@ -8,6 +8,7 @@ use swath_model::policy::Policy;
 use swath_model::text::bytes;
 use swath_model::time::Timestamp;
 use swath_model::view::{WorkerState, WorkerView};
+use swath_proto::Upgrade;
 
 /// Facts about a coordinator, as it knows them itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,6 +17,8 @@ pub struct Health {
     pub schema_version: u32,
     /// The coordinator's version.
     pub version: String,
+    /// The version of the protocol that it speaks.
+    pub protocol: u32,
     /// Whether it leads its database.
     pub leads: bool,
     /// Its database.
@@ -211,7 +214,7 @@ pub fn examine(health: &Health, here: Timestamp, own: &str) -> Vec<Check> {
         ));
     }
     for worker in &health.workers {
-        checks.extend(worker_checks(worker, &health.version, now));
+        checks.extend(worker_checks(worker, health, now));
     }
     checks
 }
@@ -416,7 +419,8 @@ fn numbers(version: &str) -> Option<[u64; 3]> {
     Some(numbers)
 }
 
-fn worker_checks(worker: &WorkerView, own: &str, now: Timestamp) -> Vec<Check> {
+fn worker_checks(worker: &WorkerView, health: &Health, now: Timestamp) -> Vec<Check> {
+    let own = health.version.as_str();
     let part = format!("worker {}", worker.name);
     let name = &worker.name;
     let mut checks = Vec::new();
@@ -453,6 +457,15 @@ fn worker_checks(worker: &WorkerView, own: &str, now: Timestamp) -> Vec<Check> {
             format!("has a version that cannot be compared: {version}"),
             "install the coordinator's release on its host".to_owned(),
         ),
+    }
+    if let Some(its) = worker.about.protocol
+        && Upgrade::is_due(its, health.protocol)
+    {
+        let ours = health.protocol;
+        warn(
+            format!("is behind: it speaks protocol {its}, the coordinator {ours}"),
+            "upgrade it before the coordinator's next upgrade, which will refuse it".to_owned(),
+        );
     }
     for lack in worker.lacks.iter().map(Lack::of_one) {
         warn(

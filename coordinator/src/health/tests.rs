@@ -27,6 +27,7 @@ fn worker(name: &str, version: &str) -> WorkerView {
             },
             state_id: None,
             out: None,
+            protocol: None,
         },
         held: 0,
         slots_held: None,
@@ -39,6 +40,7 @@ fn well() -> Health {
     Health {
         schema_version: SCHEMA_VERSION,
         version: "0.10.0".to_owned(),
+        protocol: 4,
         leads: true,
         store: StoreHealth {
             database: "swath.db".to_owned(),
@@ -169,12 +171,16 @@ fn workers_of_other_versions_and_silent_ones_are_named() {
             let mut gone = worker("gone", "0.10.0");
             (gone.silent, gone.seen_at) = (true, NOW - 2 * DAY);
             it.workers.push(gone);
+            let mut behind = worker("behind", "0.10.0");
+            behind.about.protocol = Some(3);
+            it.workers.push(behind);
         }),
         [
             "warn worker w: has version 0.9.9, older than the coordinator's 0.10.0",
             "warn worker w: has version 0.10.1, newer than the coordinator's 0.10.0",
             "warn worker w: has a version that cannot be compared: dev",
             "warn worker gone: is not connected, for 48 h",
+            "warn worker behind: is behind: it speaks protocol 3, the coordinator 4",
         ]
     );
 }

@@ -6,14 +6,14 @@ use std::time::Duration;
 use swath_model::id::{Owner, WorkerName};
 use swath_model::message::{Ack, Exchange, Exchanged, Grant, Verdict};
 use swath_proto::v1::dispatch_server::Dispatch;
-use swath_proto::{PROTOCOL_VERSION, convert, limits, v1};
+use swath_proto::{PROTOCOL_VERSION, Upgrade, convert, limits, v1};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::access::{Caller, Proven};
-use super::error::{ApiError, other_protocol, worker_status};
+use super::error::{ApiError, worker_status};
 use super::inputs::{Pieces, fetch};
 use super::keeping::retained;
 use super::state::State;
@@ -31,8 +31,9 @@ impl Dispatch for DispatchService {
     async fn hello(&self, request: Request<v1::HelloRequest>) -> Reply<v1::HelloReply> {
         let caller = Caller::of(&request);
         let message = request.into_inner();
-        if message.protocol != PROTOCOL_VERSION {
-            let refused = other_protocol(message.protocol);
+        let protocol = message.protocol;
+        if let Some(upgrade) = Upgrade::needed(protocol) {
+            let refused = upgrade.refuse(protocol);
             refuse(&caller, &message.worker, &refused);
             return Err(refused);
         }
@@ -52,6 +53,9 @@ impl Dispatch for DispatchService {
             .inspect_err(|status| refuse(&caller, worker.as_str(), status))?;
         state.set_draining(&worker, false);
         tracing::info!(%worker, principal = %caller.principal, session = %welcome.session, held, requeued = welcome.requeued, "worker says hello");
+        if Upgrade::is_due(protocol, PROTOCOL_VERSION) {
+            tracing::warn!(%worker, protocol, own = PROTOCOL_VERSION, "the worker is behind: the next release will refuse it");
+        }
         Ok(Response::new(v1::HelloReply {
             session: welcome.session.0,
             verdicts: verdict_messages(&proven, welcome.verdicts),

@@ -6,7 +6,6 @@ use std::fmt::Display;
 pub(crate) use swath_model::error::causes;
 use swath_model::limits::ERROR_BYTES_MAX;
 use swath_model::text::cut;
-use swath_proto::PROTOCOL_VERSION;
 use swath_proto::refusal::{Reason, not_leader};
 use swath_store::StoreError;
 use tonic::{Code, Status};
@@ -148,14 +147,6 @@ impl From<ApiError> for Status {
 /// The status for a worker whose call the engine refused.
 pub(crate) fn worker_status(error: StoreError) -> Status {
     ApiError::from(error).for_worker()
-}
-
-/// The status for a worker that speaks another protocol version, `theirs`.
-pub(crate) fn other_protocol(theirs: u32) -> Status {
-    Reason::Protocol.status(format!(
-        "protocol: this coordinator speaks version {PROTOCOL_VERSION}, the worker version \
-         {theirs}; install the same release on both"
-    ))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use rustix::fs::{Access, access, statvfs};
 use rustix::process::{Resource, getrlimit};
 use swath_engine::Role;
 use swath_model::view::SCHEMA_VERSION;
+use swath_proto::PROTOCOL_VERSION;
 
 use super::error::ApiError;
 use super::read::workers;
@@ -32,6 +33,7 @@ pub(crate) async fn health(state: &State) -> Result<Health, ApiError> {
     Ok(Health {
         schema_version: SCHEMA_VERSION,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        protocol: PROTOCOL_VERSION,
         leads,
         store: store(&state.database),
         clock: ClockHealth {

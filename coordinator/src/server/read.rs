@@ -11,6 +11,7 @@ use swath_model::spec::{JobSpec, Work};
 use swath_model::view::{
     CurvePoint, JobDetail, JobView, SCHEMA_VERSION, SweepKind, SweepView, WorkerView,
 };
+use swath_proto::PROTOCOL_VERSION;
 use swath_results::table::Definition;
 use swath_store::Store;
 
@@ -177,6 +178,7 @@ pub(crate) async fn read(
             json(&Workers {
                 schema_version,
                 workers,
+                protocol: PROTOCOL_VERSION,
                 now_ms,
             })
         }

@@ -257,6 +257,7 @@ pub fn worker_about(programs: &[&str]) -> WorkerAbout {
         version: "0.1.0".to_owned(),
         state_id: None,
         out: None,
+        protocol: None,
         offer: Offer {
             slots: vec![Device::Cpu],
             programs: programs.iter().map(|&name| name.to_owned()).collect(),

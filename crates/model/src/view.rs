@@ -537,6 +537,9 @@ pub struct WorkerAbout {
     pub pid: u32,
     /// The worker's version.
     pub version: String,
+    /// The version of the protocol that it speaks; absent where that was not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<u32>,
     /// Its state directory; absent where the worker does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_id: Option<StateId>,

@@ -208,6 +208,7 @@ pub fn hello(message: v1::HelloRequest) -> Result<message::Hello> {
             host: limited("host", message.host, 256)?,
             pid: message.pid,
             version: limited("version", message.version, 256)?,
+            protocol: Some(message.protocol),
             state_id: state_id(&message.state_id)?,
             out: Some(limited("out", message.out, limits::PATH_BYTES)?)
                 .filter(|out| !out.is_empty()),
@@ -230,7 +231,7 @@ pub fn hello_message(hello: message::Hello) -> v1::HelloRequest {
         memory_bytes: about.memory_bytes,
     });
     v1::HelloRequest {
-        protocol: crate::PROTOCOL_VERSION,
+        protocol: hello.about.protocol.unwrap_or(crate::PROTOCOL_VERSION),
         worker: hello.worker.to_string(),
         host: hello.about.host,
         pid: hello.about.pid,

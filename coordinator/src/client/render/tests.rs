@@ -156,6 +156,7 @@ fn worker(name: &str, seen: i64) -> WorkerView {
             },
             state_id: None,
             out: None,
+            protocol: None,
         },
         held: 2,
         slots_held: None,
@@ -221,6 +222,7 @@ fn jobs_of_a_program_have_its_metric_by_name_and_with_digits_that_tell() {
 #[test]
 fn the_list_of_workers() {
     let document = Workers {
+        protocol: 4,
         schema_version: SCHEMA_VERSION,
         workers: vec![worker("local", 2), worker("gone", 4000)],
         now_ms: NOW_MS,

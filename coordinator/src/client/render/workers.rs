@@ -7,6 +7,7 @@ use swath_model::device::Device;
 use swath_model::needs::Lack;
 use swath_model::time::Timestamp;
 use swath_model::view::{WorkerState, WorkerView};
+use swath_proto::Upgrade;
 use swath_report::{Listing, ListingColumn as Column, ago, utc};
 
 use super::{document, words};
@@ -34,7 +35,7 @@ pub(crate) fn listing(workers: &Workers) -> Listing {
             worker.busy().to_string(),
             ago(worker.seen_at, now),
             worker.about.host.clone(),
-            reason(worker),
+            told(worker, workers.protocol),
             worker.about.version.clone(),
             worker.about.pid.to_string(),
             worker.about.offer.programs.join(" "),
@@ -42,6 +43,17 @@ pub(crate) fn listing(workers: &Workers) -> Listing {
         listing.push(worker.name.as_str(), fields, document(worker));
     }
     listing
+}
+
+/// What is to be known of a worker of a coordinator that speaks version `ours` of the protocol.
+fn told(worker: &WorkerView, ours: u32) -> String {
+    let reason = reason(worker);
+    let its = worker.about.protocol;
+    let its = its.filter(|its| Upgrade::is_due(*its, ours));
+    let behind = its.map(|its| format!("is behind: protocol {its} of {ours}; upgrade it"));
+    let reason = Some(reason).filter(|reason| !reason.is_empty());
+    let all: Vec<String> = behind.into_iter().chain(reason).collect();
+    all.join("; ")
 }
 
 /// Why a worker gets no jobs, or not all, on some of its slots.
@@ -78,7 +90,7 @@ pub(crate) fn records(workers: &Workers) -> Listing {
             worker.about.pid.to_string(),
             worker.about.version.clone(),
             worker.about.offer.programs.join(" "),
-            reason(worker),
+            told(worker, workers.protocol),
         ];
         listing.push(worker.name.as_str(), fields, document(worker));
     }

@@ -90,6 +90,7 @@ async fn hello(database: &Path) -> Result<(), Error> {
             },
             state_id: None,
             out: None,
+            protocol: None,
         },
         failed: Vec::new(),
         silent: false,
