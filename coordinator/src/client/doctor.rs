@@ -36,12 +36,11 @@ async fn health(context: &Context) -> Outcome<Health> {
     let mut connection = Connection::open(context).await?;
     let health = {
         let mut reading = pin!(connection.read(&ReadQuery::Health));
-        match tokio::time::timeout(PATIENCE, &mut reading).await {
-            Ok(health) => health?,
-            Err(_) => {
-                context.printer.note("the coordinator is still looking");
-                reading.await?
-            }
+        if let Ok(health) = tokio::time::timeout(PATIENCE, &mut reading).await {
+            health?
+        } else {
+            context.printer.note("the coordinator is still looking");
+            reading.await?
         }
     };
     connection.close().await?;

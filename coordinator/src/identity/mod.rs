@@ -182,11 +182,9 @@ impl Identity {
     /// The files with secrets that others than their owner can read. A directory that they
     /// cannot enter keeps them all.
     pub fn exposed(&self) -> Vec<String> {
-        let is_private = self
-            .directory
-            .metadata()
-            .is_ok_and(|it| it.mode() & 0o077 == 0);
-        if is_private {
+        let others = |mode: u32| mode & 0o077 != 0;
+        let about = self.directory.metadata();
+        if about.is_ok_and(|it| !others(it.mode())) {
             return Vec::new();
         }
         let found = files::exposed(&self.directory, &[AUTHORITY, SERVER, HOSTS]);
