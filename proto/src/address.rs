@@ -121,7 +121,7 @@ fn may_follow(by: &str, leader: &str) -> bool {
 }
 
 /// Whether a URL points to the host that uses it.
-fn is_near(url: &str) -> bool {
+pub fn is_near(url: &str) -> bool {
     let Ok(endpoint) = endpoint(url) else {
         return false;
     };

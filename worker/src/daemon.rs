@@ -91,6 +91,9 @@ pub async fn run(settings: Settings) -> Result<Exit, StartError> {
     let leases = Leases::default();
     let (spool, restored) = Spool::open(&settings.state_dir, &leases, now_ms())?;
     tell_of(&restored);
+    for doubt in settings.doubts() {
+        tracing::warn!("{doubt}");
+    }
     // The state directory is this worker's by now, and with it the certificate there.
     let admission = settings.admission();
     let seeking = admission.seek();
@@ -187,6 +190,7 @@ fn clean(settings: &Settings, state_id: StateId) -> Result<Setting, StartError> 
         kept_back: Cli::variables(),
         family,
         outs,
+        confinement: settings.confinement.clone(),
     })
 }
 

@@ -13,10 +13,11 @@ use swath_model::program::{JOB_VARIABLE, JOB_VARIABLES};
 use swath_model::text::read_bytes;
 use swath_model::view::WorkerAbout;
 use swath_proto::PROTOCOL_VERSION;
-use swath_proto::address::{COORDINATOR_DEFAULT, url_of};
+use swath_proto::address::{COORDINATOR_DEFAULT, is_near, url_of};
 use swath_service::LogFormat;
 
 use crate::admission::Admission;
+use crate::child::Confinement;
 use crate::devices::Devices;
 use crate::hardware::{self, Hardware};
 use swath_agent::Backoff;
@@ -39,7 +40,8 @@ While the coordinator is away, trainings continue; outcomes are kept in the stat
 delivered when it is back. If several coordinators share one database, one of them leads, and the
 others tell the worker which. When the leader is away, the worker tries all until one has taken over.
 
-Programs of sweep files run only if they are allowed by name. Those of [program] are started in the
+Programs of sweep files run only if they are allowed by name, or by how their calls begin. Under a
+coordinator on another host they run only where and as the --allow- options say. Those of [program] are started in the
 directory that the sweep file names, those of `trainer.command` in that of the worker. They get the
 job spec as JSON in the file SWATH_SPEC, and SWATH_SEED, SWATH_OUT (a directory of their own below
 --out, which `coordinator files` shows), SWATH_JOB, SWATH_ATTEMPT, SWATH_SWEEP, SWATH_REPLICATE,
@@ -144,15 +146,46 @@ pub struct Cli {
     #[arg(long, env = "SWATH_EXIT_WHEN_IDLE", value_name = "SECONDS", value_parser = seconds)]
     pub exit_when_idle: Option<Duration>,
 
-    /// Programs that sweep files may run, named exactly as in the file
+    /// Programs that sweep files may run, named exactly as in the file. With further words in
+    /// the same quotes, such as `"python3 train.py"`, only calls that begin so
     #[arg(
         long,
         env = "SWATH_ALLOW_COMMAND",
-        value_name = "PROGRAM",
+        value_name = "COMMAND",
+        value_delimiter = ',',
+        num_args = 1..,
+        value_parser = words
+    )]
+    pub allow_command: Vec<Words>,
+
+    /// Directories in which, and below which, programs may be started and their files lie;
+    /// several are separated by colons [default: any, if all coordinators are on this host; else
+    /// that in which the worker is started]
+    #[arg(
+        long,
+        env = "SWATH_ALLOW_DIRECTORY",
+        value_name = "DIR",
+        value_delimiter = ':',
+        num_args = 1..
+    )]
+    pub allow_directory: Option<Vec<PathBuf>>,
+
+    /// Variables that sweeps may set for their programs: names, or their beginnings, such as
+    /// `NCCL_*` [default: all, if all coordinators are on this host; else none]
+    #[arg(
+        long,
+        env = "SWATH_ALLOW_ENVIRONMENT",
+        value_name = "NAME",
         value_delimiter = ',',
         num_args = 1..
     )]
-    pub allow_command: Vec<String>,
+    pub allow_environment: Option<Vec<String>>,
+
+    /// Run programs from files that travel with a sweep: whoever submits sweeps runs their own
+    /// code here [default: only if all coordinators are on this host, and --allow-directory is
+    /// not given]
+    #[arg(long, env = "SWATH_ALLOW_SHIPPED")]
+    pub allow_shipped: bool,
 
     /// The trainer binary [default: `trainer` next to this binary, then on PATH]
     #[arg(long, env = "SWATH_TRAINER", value_name = "FILE")]
@@ -232,6 +265,18 @@ fn in_a_job(command: clap::Command) -> clap::Command {
     })
 }
 
+/// The words with which calls of a program may begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Words(pub Vec<String>);
+
+fn words(text: &str) -> Result<Words, String> {
+    let words = shlex::split(text).ok_or("a quote in it is not closed")?;
+    if words.first().is_none_or(String::is_empty) {
+        return Err("it names no program".to_owned());
+    }
+    Ok(Words(words))
+}
+
 fn process(text: &str) -> Result<Pid, String> {
     let pid = text.parse().ok().filter(|pid| *pid > 0);
     pid.and_then(Pid::from_raw)
@@ -294,8 +339,8 @@ pub struct Settings {
     pub quota: Quota,
     /// After how long without a job to end.
     pub exit_when_idle: Option<Duration>,
-    /// The programs that sweep files may run.
-    pub programs: Vec<String>,
+    /// What jobs may make this worker do.
+    pub confinement: Confinement,
     /// The trainer binary.
     pub trainer: PathBuf,
     /// How long a trainer may be silent.
@@ -349,6 +394,14 @@ impl Settings {
         let data_bytes = cli.data_bytes.filter(|bytes| *bytes > 0);
         let state_dir = whole(state_dir);
         let coordinators = each_once(cli.coordinator);
+        let out = cli.out.map_or_else(|| state_dir.join("out"), whole);
+        let asked = Asked {
+            commands: cli.allow_command,
+            directories: cli.allow_directory,
+            variables: cli.allow_environment,
+            shipped: cli.allow_shipped,
+        };
+        let confinement = asked.confinement(&coordinators, [state_dir.clone(), out.clone()]);
         Ok(Self {
             backoff: backoff(coordinators.len()),
             coordinators,
@@ -362,17 +415,39 @@ impl Settings {
             data_dir,
             allow_data: allow_data.map(whole).collect(),
             data_bytes: data_bytes.or_else(|| Some(hardware::memory()? / 2)),
-            out: cli.out.map_or_else(|| state_dir.join("out"), whole),
+            out,
             quota: Quota {
                 keep_bytes: cli.keep_bytes,
                 keep_free: cli.keep_free,
             },
             state_dir,
             exit_when_idle: cli.exit_when_idle,
-            programs: cli.allow_command,
+            confinement,
             trainer: cli.trainer.unwrap_or_else(default_trainer),
             hang_timeout: cli.hang_timeout.max(Duration::from_millis(100)),
         })
+    }
+
+    /// What whoever starts this worker should know of what its jobs may do.
+    pub fn doubts(&self) -> Vec<String> {
+        let mut doubts = Vec::new();
+        if self.coordinators.iter().all(|url| is_of_this_host(url)) {
+            return doubts;
+        }
+        let open = |words: &&Vec<String>| words.len() == 1 && runs_anything(&words[0]);
+        if let Some(program) = self.confinement.commands.iter().find(open) {
+            let program = &program[0];
+            doubts.push(format!(
+                "`--allow-command {program}` runs whatever the coordinator sends, such as \
+                 `{program} -c …`; allow `--allow-command \"{program} train.py\"` only, and no more \
+                 than that can be run here"
+            ));
+        }
+        if self.confinement.shipped {
+            let files = "`--allow-shipped` runs whatever files the coordinator sends";
+            doubts.push(files.to_owned());
+        }
+        doubts
     }
 
     /// What it needs to be let in by its coordinators.
@@ -397,7 +472,7 @@ impl Settings {
             protocol: Some(PROTOCOL_VERSION),
             offer: Offer {
                 slots: self.slots.clone(),
-                programs: self.programs.clone(),
+                programs: self.confinement.programs(),
                 devices: self.hardware.devices.clone(),
                 cpus: Some(cores() as u32),
             },
@@ -413,6 +488,79 @@ impl Settings {
         hash.update(&state_id.0.to_le_bytes());
         format!("worker-{}", &hash.finalize().to_hex().as_str()[..16])
     }
+}
+
+/// What the command line says of what jobs may do.
+struct Asked {
+    commands: Vec<Words>,
+    directories: Option<Vec<PathBuf>>,
+    variables: Option<Vec<String>>,
+    shipped: bool,
+}
+
+impl Asked {
+    /// Whoever has this host's coordinator has this host's account already. One elsewhere may
+    /// be somebody else's by now, and gets no more than the command line says.
+    fn confinement(self, coordinators: &[String], written: [PathBuf; 2]) -> Confinement {
+        let are_here = coordinators.iter().all(|url| is_of_this_host(url));
+        let directories = self.directories.map(|named| {
+            let named = named.into_iter().filter(|it| *it != Path::new(""));
+            named
+                .map(|it| std::path::absolute(&it).unwrap_or(it))
+                .collect()
+        });
+        let shipped = self.shipped || (are_here && directories.is_none());
+        let own = || {
+            let own = std::env::current_dir().ok();
+            // A service that names none is started in the root of everything.
+            own.into_iter().filter(|it| it.parent().is_some()).collect()
+        };
+        let variables = self.variables.map(|mut named| {
+            named.retain(|it| !it.is_empty());
+            named
+        });
+        Confinement {
+            commands: self.commands.into_iter().map(|words| words.0).collect(),
+            directories: directories.or_else(|| (!are_here).then(own)),
+            variables: variables.or_else(|| (!are_here).then(Vec::new)),
+            shipped,
+            // A place that cannot be resolved yet is made by this worker, without links.
+            written: written.map(|it| it.canonicalize().unwrap_or(it)).into(),
+        }
+    }
+}
+
+/// Whether a program does anything that its arguments say.
+fn runs_anything(program: &str) -> bool {
+    const INTERPRETERS: [&str; 17] = [
+        "python",
+        "pypy",
+        "sh",
+        "bash",
+        "dash",
+        "zsh",
+        "fish",
+        "ksh",
+        "perl",
+        "ruby",
+        "node",
+        "julia",
+        "env",
+        "Rscript",
+        "torchrun",
+        "accelerate",
+        "uv",
+    ];
+    let name = Path::new(program).file_name().unwrap_or_default();
+    let name = name.to_string_lossy();
+    // As in `python3.12`.
+    let name = name.trim_end_matches(|it: char| it.is_ascii_digit() || it == '.');
+    INTERPRETERS.contains(&name)
+}
+
+/// Whether a coordinator is on this host, and asks nobody who they are.
+fn is_of_this_host(url: &str) -> bool {
+    url.starts_with("http://") && is_near(url)
 }
 
 /// The processors that this process may use.
@@ -541,6 +689,64 @@ mod tests {
         let settings = Settings::resolve(cli(&["--threads-per-slot", "3"])).unwrap();
         assert_eq!((settings.threads, settings.slots), (3, vec![Device::Cpu]));
         assert!(settings.state_dir.is_absolute());
+    }
+
+    #[test]
+    fn who_coordinates_from_elsewhere_gets_what_is_named() {
+        let of = |arguments: &[&str]| {
+            let words = [&["worker", "--state-dir", "/s"], arguments].concat();
+            Settings::resolve(Cli::parse_from(words)).unwrap()
+        };
+        let here = of(&["--allow-command", "python3"]);
+        let open = Confinement {
+            commands: vec![vec!["python3".to_owned()]],
+            shipped: true,
+            written: vec!["/s".into(), "/s/out".into()],
+            ..Confinement::default()
+        };
+        assert_eq!(here.confinement, open);
+        assert!(here.doubts().is_empty());
+        let own = std::env::current_dir().unwrap();
+        let far = [
+            "https://h:1",
+            "https://localhost:1",
+            "http://h:1",
+            "localhost:1,https://h:1",
+        ];
+        for url in far {
+            let far = of(&["--coordinator", url, "--allow-command", "python3.12"]);
+            assert_eq!(
+                far.confinement.directories,
+                Some(vec![own.clone()]),
+                "{url}"
+            );
+            assert_eq!(far.confinement.variables, Some(Vec::new()), "{url}");
+            assert!(!far.confinement.shipped, "{url}");
+            assert!(far.doubts()[0].contains("\"python3.12 train.py\""), "{url}");
+        }
+        let narrow = of(&[
+            "--coordinator",
+            "https://h:1",
+            "--allow-command",
+            "python3 'a b.py'",
+        ]);
+        let words = vec!["python3".to_owned(), "a b.py".to_owned()];
+        assert_eq!(narrow.confinement.commands, [words]);
+        assert_eq!(
+            narrow.about(StateId(1), Path::new("/")).offer.programs,
+            ["python3"]
+        );
+        assert!(narrow.doubts().is_empty());
+        let named = of(&["--allow-directory", "/a:/b", "--allow-environment", "A,B*"]);
+        let directories = Some(vec!["/a".into(), "/b".into()]);
+        assert_eq!(named.confinement.directories, directories);
+        let variables = Some(vec!["A".to_owned(), "B*".to_owned()]);
+        assert_eq!(named.confinement.variables, variables);
+        assert!(!named.confinement.shipped);
+        for wrong in ["", "'a"] {
+            let wrong = Cli::try_parse_from(["worker", "--allow-command", wrong]);
+            assert_eq!(wrong.unwrap_err().exit_code(), 2);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! How a program of a user's is started: its words, its environment, its
 //! directories.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use swath_model::device::Device;
 use swath_model::files::directory_name;
@@ -20,6 +20,8 @@ pub struct CommandLine {
     pub argv: Vec<String>,
     /// Variables of its environment, besides those of the worker.
     pub environment: BTreeMap<String, String>,
+    /// Which of these the sweep asks for; the others are the worker's own.
+    pub asked: BTreeSet<String>,
     /// The directory in which it is started; absent: the worker's.
     pub directory: Option<String>,
     /// The attempt that runs it.
@@ -66,6 +68,7 @@ pub(super) fn command_line(
     Ok(CommandLine {
         argv: argv(command, spec.cell_tree(), &job.launch, &facts)?,
         environment: environment(config, job, command, &facts),
+        asked: command.environment.keys().cloned().collect(),
         directory: job.launch.directory.clone(),
         shipped: job.launch.shipped.clone(),
         read: files.map(|read| read.filled(&facts)).transpose()?,

@@ -4,6 +4,7 @@
 //! ends, everything that it started is killed before its slot is used again.
 
 mod command;
+mod confinement;
 mod family;
 pub mod guard;
 mod inputs;
@@ -18,7 +19,7 @@ mod written;
 use std::collections::HashMap;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -32,6 +33,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use self::command::{SpecFile, confine, of_line, prepare};
+pub use self::confinement::Confinement;
+use self::confinement::lies_in;
 use self::family::Remaining;
 pub use self::family::{adopt_orphans, die_with, kill_leftovers};
 use self::guard::{Entrance, List, Place};
@@ -81,6 +84,8 @@ pub struct Setting {
     pub family: String,
     /// The directories of attempts.
     pub outs: Outs,
+    /// What jobs may make this worker do.
+    pub confinement: Confinement,
 }
 
 /// In the id of a process that helps a child.
@@ -177,11 +182,16 @@ impl Children {
     ///
     /// To be called on the main thread, in a runtime that has no other: a child
     /// dies with the thread that started it.
-    pub fn start(&mut self, id: ChildId, program: Program, placement: &Placement) {
+    pub fn start(&mut self, id: ChildId, mut program: Program, placement: &Placement) {
         let device = placement.first();
         let (sender, orders) = mpsc::unbounded_channel();
         self.orders.insert(id, sender);
         let starter = self.starter.clone();
+        if let Program::Command(line) = &mut program
+            && let Err(lack) = starter.setting.confinement.admit(line)
+        {
+            return starter.ended(id, End::Lacks(lack));
+        }
         match program {
             Program::Command(line) if line.shipped.is_some() => {
                 let shelf = self.shelf.clone();
@@ -333,6 +343,7 @@ impl Starter {
                     run.version = self.versions.look(directory, helper, &run.pids);
                 }
                 run.writes = Some(Writes {
+                    readable: self.setting.confinement.readable(&line),
                     read: line.read,
                     metric: line.metric,
                     directory: line.directory,
@@ -455,6 +466,8 @@ struct Run {
 /// Where a program writes.
 struct Writes {
     read: Option<Read>,
+    /// Where that may be; none: anywhere.
+    readable: Option<Vec<PathBuf>>,
     metric: String,
     directory: Option<String>,
     held: Option<Held>,
@@ -465,9 +478,23 @@ impl Writes {
     /// The rows that it wrote, if they are in files. Its own directory goes, if it
     /// left nothing there.
     async fn collect(self) -> Option<Result<Thinned<Row>, String>> {
-        let (directory, metric) = (self.directory, self.metric);
+        let (directory, metric, readable) = (self.directory, self.metric, self.readable);
         let read = self.read.map(|read| {
-            tokio::task::spawn_blocking(move || written::read(&read, directory.as_deref(), &metric))
+            tokio::task::spawn_blocking(move || {
+                let directory = directory.as_deref();
+                let place = read
+                    .path()
+                    .map(|it| Path::new(directory.unwrap_or("")).join(it));
+                if let Some((place, roots)) = place.zip(readable)
+                    && !lies_in(&place, &roots)
+                {
+                    let place = place.display();
+                    return Err(format!(
+                        "`read`: {place} leads out of the program's directories"
+                    ));
+                }
+                written::read(&read, directory, &metric)
+            })
         });
         let rows = match read {
             Some(read) => read.await.ok(),

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use swath_model::needs::Lack;
 use swath_model::policy::Policy;
 use swath_model::time::Timestamp;
 use swath_proto::refusal::{Reason, not_leader};
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) may_go: AtomicBool,
     /// Whether this coordinator is older than goodbyes.
     pub(crate) knows_no_goodbye: AtomicBool,
+    /// What workers said that they lack, as it came.
+    pub(crate) lacks: Mutex<Vec<Lack>>,
 }
 
 impl Shared {
@@ -84,6 +87,7 @@ impl Coordinator {
             other_protocol: AtomicBool::new(false),
             may_go: AtomicBool::new(false),
             knows_no_goodbye: AtomicBool::new(false),
+            lacks: Mutex::default(),
         };
         Self::over(Arc::new(shared), None)
     }
@@ -317,6 +321,8 @@ impl Dispatch for Server {
         let request = request.into_inner();
         let owner = convert::owner(&request.worker, request.session)?;
         let releases = convert::releases(&request)?;
+        let lacks = releases.iter().filter_map(|release| release.lack.clone());
+        self.shared.lacks.lock().unwrap().extend(lacks);
         self.shared
             .store
             .release(self.shared.now(), owner, releases)

@@ -5,6 +5,7 @@ mod coordinator;
 mod example;
 mod faults;
 mod flow;
+mod hostile;
 mod leftovers;
 mod output;
 mod process;

@@ -9,9 +9,11 @@ use swath_model::device::Device;
 use swath_model::id::{Attempt, SweepDigest};
 use swath_model::job::StateName;
 use swath_model::message::{Files, JobQuery, Sources, Submission, SubmittedCell};
+use swath_model::program::Launch;
 use swath_model::spec::{JobSpec, Work};
 use swath_model::view::{JobDetail, JobView};
 use swath_store_conformance::subject::Subject;
+use swath_worker::child::Confinement;
 use swath_worker::daemon::{self, StartError};
 use swath_worker::settings::Settings;
 use tempfile::TempDir;
@@ -54,7 +56,21 @@ pub(crate) fn null() -> Value {
 impl Coordinator {
     /// Submits one sweep with these specs as cells.
     pub(crate) async fn submit(&self, specs: &[Value], replicates: u32) {
-        let cells: Vec<_> = specs.iter().map(cell).collect();
+        self.submit_cells(specs.iter().map(cell).collect(), replicates)
+            .await;
+    }
+
+    /// Submits these programs, each with how it is to be launched.
+    pub(crate) async fn submit_launched(&self, specs: Vec<(Value, Launch)>) {
+        let cells = specs.into_iter().map(|(spec, launch)| {
+            let mut cell = cell(&spec);
+            cell.needs.launch = launch;
+            cell
+        });
+        self.submit_cells(cells.collect(), 1).await;
+    }
+
+    async fn submit_cells(&self, cells: Vec<SubmittedCell>, replicates: u32) {
         let names: Vec<_> = cells.iter().map(|cell| cell.spec.clone()).collect();
         let submission = Submission {
             digest: SweepDigest::from_bytes(*blake3::hash(names.concat().as_bytes()).as_bytes()),
@@ -157,7 +173,11 @@ impl Bench {
             out: directory.path().join("out"),
             quota: swath_agent::quota::Quota::default(),
             exit_when_idle: None,
-            programs: vec!["python3".to_owned(), "sh".to_owned()],
+            confinement: Confinement {
+                commands: vec![vec!["python3".to_owned()], vec!["sh".to_owned()]],
+                shipped: true,
+                ..Confinement::default()
+            },
             trainer: fake_trainer(directory.path()),
             hang_timeout: Duration::from_mins(1),
             backoff: Backoff {

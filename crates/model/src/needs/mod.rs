@@ -97,6 +97,16 @@ pub enum Lack {
         #[serde(default)]
         has: u32,
     },
+    /// It may run the program, but not as the job wants it: with these words, there,
+    /// with these variables.
+    Permission {
+        /// What the job wants, after "permission".
+        wish: String,
+        /// What the worker allows of the kind.
+        allows: String,
+        /// The worker's option that says so.
+        option: String,
+    },
     /// Its host has no such program, which showed when it was to be started.
     Executable {
         /// The program.
@@ -245,6 +255,9 @@ impl Lack {
                 differs: true,
             } => format!("has another `{path}`"),
             Self::Shipment { path, why } => format!("cannot get `{path}`: {why}"),
+            Self::Permission { allows, option, .. } => {
+                format!("has no {}; it allows {allows} ({option})", self.what())
+            }
             other => format!("has no {}", other.what()),
         }
     }
@@ -263,6 +276,7 @@ impl Lack {
                 format!("{} with {memory} of memory", devices(*device, *count))
             }
             Self::Cpus { cpus, .. } => format!("{cpus} CPUs"),
+            Self::Permission { wish, .. } => format!("permission {wish}"),
             Self::Executable { program } => format!("program `{program}`"),
             Self::Trainer => "built-in trainer that starts".to_owned(),
             Self::Directory { path } => format!("directory `{path}`"),
@@ -326,6 +340,10 @@ impl fmt::Display for Lack {
                     has => write!(f, "; the closest has {has}"),
                 }
             }
+            Self::Permission { allows, option, .. } => write!(
+                f,
+                "no active worker has {what}; the closest allows {allows} ({option})"
+            ),
             Self::Executable { .. } => write!(
                 f,
                 "no active worker has the {what}; install it, or name it by a path that its host has"

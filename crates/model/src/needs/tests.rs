@@ -22,6 +22,26 @@ fn a_program_runs_where_it_is_allowed_and_the_trainer_everywhere() {
 }
 
 #[test]
+fn what_a_worker_may_not_do_names_the_option_that_says_so() {
+    let lack = Lack::Permission {
+        wish: "to run `python3 -c 1`".to_owned(),
+        allows: "`python3 train.py`".to_owned(),
+        option: "--allow-command".to_owned(),
+    };
+    assert_eq!(
+        lack.of_one(),
+        "has no permission to run `python3 -c 1`; it allows `python3 train.py` (--allow-command)"
+    );
+    assert_eq!(
+        lack.to_string(),
+        "no active worker has permission to run `python3 -c 1`; the closest allows \
+         `python3 train.py` (--allow-command)"
+    );
+    let text = serde_json::to_string(&lack).unwrap();
+    assert_eq!(serde_json::from_str::<Lack>(&text).unwrap(), lack);
+}
+
+#[test]
 fn of_several_workers_the_closest_says_what_is_lacking() {
     let needs = Needs {
         device: Some(DeviceKind::Cuda),

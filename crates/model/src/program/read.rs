@@ -81,6 +81,16 @@ impl Read {
         }
     }
 
+    /// The file or the directory in which it is, as the sweep names it.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Stdout(_) => None,
+            Self::Json(path) | Self::Jsonl(path) | Self::Csv(path) | Self::Tensorboard(path) => {
+                Some(path)
+            }
+        }
+    }
+
     /// The same with the names in its path replaced by what they stand for.
     ///
     /// # Errors

@@ -115,6 +115,7 @@ fn a_program_gets_its_parameters_and_what_tells_its_attempt() {
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();
     assert_eq!(line.environment, wanted);
+    assert_eq!(line.asked, ["MODE".to_owned()].into());
     let read = swath_model::program::Read::Json(format!("{out}/r.json"));
     assert_eq!(line.read, Some(read));
 }
