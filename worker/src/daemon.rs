@@ -1,6 +1,8 @@
 //! The shell: carries out what the agent decides, and tells it what happens.
 
 use std::collections::HashMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -9,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
-use crate::child::{Children, Setting, Shelf, kill_leftovers};
+use crate::child::{Children, Setting, Shelf, User, kill_leftovers};
 use crate::client::Client;
 use crate::leases::Leases;
 use crate::out::{self, Outs};
@@ -55,6 +57,18 @@ pub enum StartError {
     /// The coordinator's address is not valid.
     #[error(transparent)]
     Address(#[from] swath_proto::address::AddressError),
+    /// Programs that run as another user would not reach what is theirs.
+    #[error(
+        "programs cannot reach {} as the user of --run-as, who may not pass {}; give a \
+         --state-dir and --out that they can reach, such as one below /var/lib",
+        path.display(), place.display()
+    )]
+    Unreachable {
+        /// The directory.
+        path: PathBuf,
+        /// Where they are stopped.
+        place: PathBuf,
+    },
     /// The operating system refused something.
     #[error("cannot {doing}: {source}")]
     System {
@@ -179,7 +193,7 @@ fn clean(settings: &Settings, state_id: StateId) -> Result<Setting, StartError> 
         path: out.clone(),
         source,
     })?;
-    Ok(Setting {
+    let setting = Setting {
         trainer: settings.trainer.clone(),
         threads: settings.threads,
         data_dir: settings.data_dir.clone(),
@@ -191,7 +205,36 @@ fn clean(settings: &Settings, state_id: StateId) -> Result<Setting, StartError> 
         family,
         outs,
         confinement: settings.confinement.clone(),
-    })
+        rights: settings.rights.clone(),
+    };
+    if let Some(user) = &setting.rights.user {
+        make_way(user, &setting, &settings.state_dir)?;
+    }
+    Ok(setting)
+}
+
+/// Lets the user as whom programs run pass to what is theirs, and see nothing else in the state
+/// directory.
+fn make_way(user: &User, setting: &Setting, state: &Path) -> Result<(), StartError> {
+    let doing = "let the user of --run-as pass the state directory";
+    let own = setting.outs.root();
+    for (path, mode) in [
+        (state, 0o711),
+        (&*setting.specs, 0o711),
+        (own, 0o711),
+        (&setting.checkpoints, 0o700),
+    ] {
+        std::fs::create_dir_all(path)
+            .and_then(|()| std::fs::set_permissions(path, Permissions::from_mode(mode)))
+            .map_err(StartError::system(doing))?;
+    }
+    for path in [&*setting.specs, own] {
+        if let Some(place) = user.stopped_at(path) {
+            let (path, place) = (path.to_owned(), place.to_owned());
+            return Err(StartError::Unreachable { path, place });
+        }
+    }
+    Ok(())
 }
 
 /// What the agent has to know, if attempts have their directories in `out`.

@@ -17,7 +17,7 @@ use swath_proto::address::{COORDINATOR_DEFAULT, is_near, url_of};
 use swath_service::LogFormat;
 
 use crate::admission::Admission;
-use crate::child::Confinement;
+use crate::child::{Confinement, Limits, Rights, User};
 use crate::devices::Devices;
 use crate::hardware::{self, Hardware};
 use swath_agent::Backoff;
@@ -187,6 +187,28 @@ pub struct Cli {
     #[arg(long, env = "SWATH_ALLOW_SHIPPED")]
     pub allow_shipped: bool,
 
+    /// Run programs as this user, with their groups and without any way to more rights; the
+    /// worker has to be root. The built-in trainer runs as the worker
+    #[arg(long, env = "SWATH_RUN_AS", value_name = "USER")]
+    pub run_as: Option<String>,
+
+    /// The most memory of its own of each process of a program or a trainer, such as `64GiB`. Address space that
+    /// CUDA only reserves does not count [default: as for the worker]
+    #[arg(long, env = "SWATH_LIMIT_MEMORY", value_name = "SIZE", value_parser = limit)]
+    pub limit_memory: Option<u64>,
+
+    /// The largest file that a program or a trainer may write [default: as for the worker]
+    #[arg(long, env = "SWATH_LIMIT_FILE", value_name = "SIZE", value_parser = limit)]
+    pub limit_file: Option<u64>,
+
+    /// How many processes and threads the user of --run-as may have on this host [default: as for the worker]
+    #[arg(long, env = "SWATH_LIMIT_PROCESSES", value_name = "N", requires = "run_as", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit_processes: Option<u64>,
+
+    /// How many files each process of a program or a trainer may have open [default: as for the worker]
+    #[arg(long, env = "SWATH_LIMIT_OPEN_FILES", value_name = "N", value_parser = clap::value_parser!(u64).range(16..))]
+    pub limit_open_files: Option<u64>,
+
     /// The trainer binary [default: `trainer` next to this binary, then on PATH]
     #[arg(long, env = "SWATH_TRAINER", value_name = "FILE")]
     pub trainer: Option<PathBuf>,
@@ -290,6 +312,11 @@ fn size(text: &str) -> Result<u64, String> {
     read_bytes(text).ok_or_else(|| "not a size, such as 50GiB, 500MiB or 0".to_owned())
 }
 
+fn limit(text: &str) -> Result<u64, String> {
+    let bytes = read_bytes(text).filter(|bytes| *bytes > 0);
+    bytes.ok_or_else(|| "not a size, such as 64GiB or 500MiB".to_owned())
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text
         .parse()
@@ -341,6 +368,8 @@ pub struct Settings {
     pub exit_when_idle: Option<Duration>,
     /// What jobs may make this worker do.
     pub confinement: Confinement,
+    /// What programs have of the machine.
+    pub rights: Rights,
     /// The trainer binary.
     pub trainer: PathBuf,
     /// How long a trainer may be silent.
@@ -395,6 +424,15 @@ impl Settings {
         let state_dir = whole(state_dir);
         let coordinators = each_once(cli.coordinator);
         let out = cli.out.map_or_else(|| state_dir.join("out"), whole);
+        let rights = Rights {
+            limits: Limits {
+                memory: cli.limit_memory,
+                file: cli.limit_file,
+                processes: cli.limit_processes,
+                open_files: cli.limit_open_files,
+            },
+            user: cli.run_as.as_deref().map(other_user).transpose()?,
+        };
         let asked = Asked {
             commands: cli.allow_command,
             directories: cli.allow_directory,
@@ -423,6 +461,7 @@ impl Settings {
             state_dir,
             exit_when_idle: cli.exit_when_idle,
             confinement,
+            rights,
             trainer: cli.trainer.unwrap_or_else(default_trainer),
             hang_timeout: cli.hang_timeout.max(Duration::from_millis(100)),
         })
@@ -433,6 +472,14 @@ impl Settings {
         let mut doubts = Vec::new();
         if self.coordinators.iter().all(|url| is_of_this_host(url)) {
             return doubts;
+        }
+        if rustix::process::geteuid().is_root()
+            && self.rights.user.is_none()
+            && !self.confinement.commands.is_empty()
+        {
+            let root = "programs run as root here, and so does whatever the coordinator can make \
+                        them do; name a user without rights by --run-as";
+            doubts.push(root.to_owned());
         }
         let open = |words: &&Vec<String>| words.len() == 1 && runs_anything(&words[0]);
         if let Some(program) = self.confinement.commands.iter().find(open) {
@@ -528,6 +575,15 @@ impl Asked {
             written: written.map(|it| it.canonicalize().unwrap_or(it)).into(),
         }
     }
+}
+
+/// The user as whom programs run.
+fn other_user(name: &str) -> Result<User, SettingsError> {
+    if !rustix::process::geteuid().is_root() {
+        let why = "only a worker that is root can run programs as somebody else";
+        return Err(SettingsError(format!("--run-as {name}: {why}")));
+    }
+    User::named(name).map_err(|why| SettingsError(format!("--run-as: {why}")))
 }
 
 /// Whether a program does anything that its arguments say.
@@ -722,7 +778,8 @@ mod tests {
             );
             assert_eq!(far.confinement.variables, Some(Vec::new()), "{url}");
             assert!(!far.confinement.shipped, "{url}");
-            assert!(far.doubts()[0].contains("\"python3.12 train.py\""), "{url}");
+            let told = far.doubts().join("\n");
+            assert!(told.contains("\"python3.12 train.py\""), "{url}: {told}");
         }
         let narrow = of(&[
             "--coordinator",
@@ -736,7 +793,8 @@ mod tests {
             narrow.about(StateId(1), Path::new("/")).offer.programs,
             ["python3"]
         );
-        assert!(narrow.doubts().is_empty());
+        let told = narrow.doubts().join("\n");
+        assert!(!told.contains("--allow-command"), "{told}");
         let named = of(&["--allow-directory", "/a:/b", "--allow-environment", "A,B*"]);
         let directories = Some(vec!["/a".into(), "/b".into()]);
         assert_eq!(named.confinement.directories, directories);

@@ -8,19 +8,21 @@ use std::process::Command;
 use swath_agent::CommandLine;
 use swath_model::device::Device;
 
-use super::{FAMILY, Setting};
+use super::{FAMILY, Setting, User};
 
 /// The file with the spec of a program, as long as that runs.
 #[derive(Debug)]
 pub(super) struct SpecFile(PathBuf);
 
 impl SpecFile {
-    pub(super) fn write(path: PathBuf, spec: &str) -> Result<Self, String> {
+    /// Writes it, for the user as whom the program runs, if that is another one.
+    pub(super) fn write(path: PathBuf, spec: &str, user: Option<&User>) -> Result<Self, String> {
         let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
         // It goes too if only half of it could be written.
         let file = Self(path);
         let written = made.and_then(|()| std::fs::write(&file.0, spec));
-        match written {
+        let give = |()| user.map_or(Ok(()), |user| user.give(&file.0));
+        match written.and_then(give) {
             Ok(()) => Ok(file),
             Err(error) => Err(format!("its spec file {}: {error}", file.0.display())),
         }
@@ -110,7 +112,7 @@ mod tests {
             ..CommandLine::default()
         };
         let file = tempfile::tempdir().unwrap();
-        let spec = SpecFile::write(file.path().join("spec.json"), "{}").unwrap();
+        let spec = SpecFile::write(file.path().join("spec.json"), "{}", None).unwrap();
         assert!(of_line(&line(&["sh", "a b"]), &spec).is_ok());
         let error = of_line(&line(&["sh", "a\0b"]), &spec).unwrap_err();
         assert!(error.contains("NUL"), "{error}");

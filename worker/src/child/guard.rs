@@ -112,6 +112,8 @@ pub(super) struct Entrance {
     worker: Pid,
     /// The list and the place in it; none where no guard is.
     place: Option<(RawFd, u64)>,
+    /// How it ends when the worker does, once it has entered.
+    end: Signal,
 }
 
 impl Entrance {
@@ -120,6 +122,7 @@ impl Entrance {
         Self {
             worker: rustix::process::getpid(),
             place: place.map(|place| (place.list.file.as_raw_fd(), place.offset())),
+            end: Signal::KILL,
         }
     }
 
@@ -128,18 +131,28 @@ impl Entrance {
     /// # Errors
     ///
     /// When the kernel refuses, or the worker is gone already.
-    pub(super) fn enter(self) -> io::Result<()> {
+    pub(super) fn enter(&mut self) -> io::Result<()> {
         let itself = rustix::process::getpid();
         // A session, too, so that the worker's end leaves no orphaned process group: the kernel
         // would let it go on.
         setsid()?;
         rustix::process::set_child_subreaper(Some(itself))?;
-        let end = if self.is_listed(itself) {
+        self.end = if self.is_listed(itself) {
             Signal::STOP
         } else {
             Signal::KILL
         };
-        rustix::process::set_parent_process_death_signal(Some(end))?;
+        self.stay()
+    }
+
+    /// Ends this process when the worker does. To be repeated when it has become another user,
+    /// which the kernel takes for a reason to forget it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::enter`].
+    pub(super) fn stay(&self) -> io::Result<()> {
+        rustix::process::set_parent_process_death_signal(Some(self.end))?;
         // The worker may have died before that took effect.
         if getppid() != Some(self.worker) {
             return Err(Errno::SRCH.into());

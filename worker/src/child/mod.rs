@@ -11,6 +11,7 @@ mod inputs;
 mod memory;
 mod pipes;
 mod process;
+mod rights;
 mod shipped;
 mod tree;
 mod version;
@@ -40,6 +41,7 @@ pub use self::family::{adopt_orphans, die_with, kill_leftovers};
 use self::guard::{Entrance, List, Place};
 use self::inputs::Inputs;
 use self::process::Child;
+pub use self::rights::{Limits, Rights, User};
 use self::shipped::OwnCopy;
 pub use self::shipped::Shelf;
 use self::version::{Looking, Versions};
@@ -86,6 +88,20 @@ pub struct Setting {
     pub outs: Outs,
     /// What jobs may make this worker do.
     pub confinement: Confinement,
+    /// What programs have of the machine.
+    pub rights: Rights,
+}
+
+impl Setting {
+    /// What a child has of the machine. The built-in trainer is no program of anybody's: it
+    /// writes its checkpoints and its copies of data as the worker.
+    fn rights_of(&self, program: &Program) -> Rights {
+        let limits = self.rights.limits;
+        match program {
+            Program::Trainer => Rights { limits, user: None },
+            Program::Command(_) => self.rights.clone(),
+        }
+    }
 }
 
 /// In the id of a process that helps a child.
@@ -288,6 +304,11 @@ impl Starter {
         match copied {
             Err(end) => self.ended(id, end),
             Ok((copy, directory)) => {
+                let given = self.setting.rights.user.as_ref();
+                let given = given.map_or(Ok(()), |user| copy.give(user));
+                if let Err(error) = given {
+                    return self.ended(id, End::NotStarted(format!("its copy: {error}")));
+                }
                 line.directory = Some(directory);
                 // When the worker is ending, nobody listens.
                 let _heard = self.events.send(Event::Begun { child: id }).await;
@@ -389,26 +410,33 @@ impl Starter {
             }
             Program::Command(line) => {
                 let path = setting.specs.join(format!("{}.json", id.0));
-                let spec = SpecFile::write(path, &line.spec).map_err(End::NotStarted)?;
+                let user = setting.rights.user.as_ref();
+                let spec = SpecFile::write(path, &line.spec, user).map_err(End::NotStarted)?;
                 let command = of_line(line, &spec)
                     .map_err(|error| End::NotStarted(format!("`{}`: {error}", line.argv[0])))?;
                 if let Some(held) = line.held {
                     let out = &line.out;
                     let failed = |error| End::NotStarted(format!("its directory {out}: {error}"));
                     setting.outs.begin(held).map_err(failed)?;
+                    user.map_or(Ok(()), |user| user.give(Path::new(out)))
+                        .map_err(failed)?;
                 }
                 spec_file = Some(spec);
                 (line.argv[0].clone(), command)
             }
         };
         prepare(&mut command, setting, device, family);
+        let rights = setting.rights_of(program);
+        if let Some(user) = &rights.user {
+            command.envs(user.variables());
+        }
         match program {
             Program::Trainer => confine(&mut command, setting),
             Program::Command(line) => drop(command.envs(&line.environment)),
         }
         let place = self.list.as_ref().map(List::place);
         let entrance = Entrance::new(place.as_ref());
-        let child = Child::spawn(&command, entrance).map_err(|error| {
+        let child = Child::spawn(&command, &rights, entrance).map_err(|error| {
             let lack = match program {
                 Program::Trainer => inputs::is_missing(&error).then_some(Lack::Trainer),
                 Program::Command(line) => {

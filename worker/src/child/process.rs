@@ -21,6 +21,7 @@ use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::guard::Entrance;
+use super::rights::Rights;
 
 /// The stack of the new process until it becomes the program. It makes system
 /// calls there, and nothing else.
@@ -55,7 +56,11 @@ impl Child {
     /// # Errors
     ///
     /// When a pipe cannot be made, or the program cannot be started.
-    pub(super) fn spawn(command: &Command, entrance: Entrance) -> io::Result<Self> {
+    pub(super) fn spawn(
+        command: &Command,
+        rights: &Rights,
+        entrance: Entrance,
+    ) -> io::Result<Self> {
         // Before the start, so that no end is missed.
         let ends = signal(SignalKind::child())?;
         let (its_stdin, stdin) = io::pipe()?;
@@ -69,7 +74,7 @@ impl Child {
         let stdin = Sender::from_owned_fd(OwnedFd::from(stdin))?;
         let stdout = Receiver::from_owned_fd(OwnedFd::from(stdout))?;
         let stderr = Receiver::from_owned_fd(OwnedFd::from(stderr))?;
-        let pid = start(command, pipes, entrance)?;
+        let pid = start(command, pipes, rights, entrance)?;
         Ok(Self {
             pid,
             status: None,
@@ -118,7 +123,7 @@ impl Drop for Child {
 
 /// Everything that the new process needs. It is made before, because the new
 /// process must not allocate.
-struct Plan {
+struct Plan<'a> {
     /// Where the program may be, in this order.
     paths: Vec<CString>,
     /// A free place for the shell, then the program's name and its arguments, then
@@ -130,12 +135,18 @@ struct Plan {
     /// What becomes stdin, stdout and stderr. None of them is one of these now: the
     /// standard library keeps those open.
     pipes: [RawFd; 3],
+    rights: &'a Rights,
     entrance: Entrance,
     /// Why it did not become the program; 0 if it did.
     error: c_int,
 }
 
-fn start(command: &Command, pipes: [RawFd; 3], entrance: Entrance) -> io::Result<Pid> {
+fn start(
+    command: &Command,
+    pipes: [RawFd; 3],
+    rights: &Rights,
+    entrance: Entrance,
+) -> io::Result<Pid> {
     let variables = variables_of(command);
     let paths = paths_of(command.get_program(), variables.get(OsStr::new("PATH")))?;
     let words = std::iter::once(command.get_program()).chain(command.get_args());
@@ -161,6 +172,7 @@ fn start(command: &Command, pipes: [RawFd; 3], entrance: Entrance) -> io::Result
         variables: pointers(&settings, 0),
         directory: directory.as_ref().map_or(ptr::null(), |it| it.as_ptr()),
         pipes,
+        rights,
         entrance,
         error: 0,
     };
@@ -209,7 +221,7 @@ fn paths_of(program: &OsStr, path: Option<&OsString>) -> io::Result<Vec<CString>
               process has a stack of its own and this thread sleeps until it is done with what \
               it borrows, so that `plan` has one user at a time"
 )]
-fn carry_out(plan: &mut Plan) -> io::Result<Pid> {
+fn carry_out(plan: &mut Plan<'_>) -> io::Result<Pid> {
     let mut stack = Vec::<u128>::with_capacity(STACK_BYTES / size_of::<u128>());
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
     let (pid, error) = unsafe {
@@ -242,7 +254,7 @@ fn carry_out(plan: &mut Plan) -> io::Result<Pid> {
     reason = "the kernel hands over the plan as a bare pointer"
 )]
 extern "C" fn in_new_process(plan: *mut c_void) -> c_int {
-    let plan = unsafe { &mut *plan.cast::<Plan>() };
+    let plan = unsafe { &mut *plan.cast::<Plan<'_>>() };
     plan.error = become_program(plan);
     NO_PROGRAM
 }
@@ -255,7 +267,7 @@ extern "C" fn in_new_process(plan: *mut c_void) -> c_int {
     unsafe_code,
     reason = "system calls on pointers that the plan keeps alive"
 )]
-fn become_program(plan: &mut Plan) -> c_int {
+fn become_program(plan: &mut Plan<'_>) -> c_int {
     let failed = || {
         io::Error::last_os_error()
             .raw_os_error()
@@ -269,6 +281,11 @@ fn become_program(plan: &mut Plan) -> c_int {
             if libc::dup2(pipe, target) < 0 {
                 return failed();
             }
+        }
+        // As another user it may be refused what the worker may do, such as this directory.
+        let given_up = plan.rights.give_up().and_then(|()| plan.entrance.stay());
+        if let Err(error) = given_up {
+            return error.raw_os_error().unwrap_or(libc::EIO);
         }
         if !plan.directory.is_null() && libc::chdir(plan.directory) != 0 {
             return failed();
@@ -330,7 +347,7 @@ mod tests {
     use super::*;
 
     fn spawn(command: &Command) -> io::Result<Child> {
-        Child::spawn(command, Entrance::new(None))
+        Child::spawn(command, &Rights::default(), Entrance::new(None))
     }
 
     /// What a child prints, and how it ends, when it gets this input.

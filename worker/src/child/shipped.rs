@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::User;
 use crate::out::remove_tree;
 use swath_agent::{CommandLine, End};
 use swath_model::id::InputDigest;
@@ -42,6 +43,20 @@ pub struct Shelf {
 #[derive(Debug)]
 pub(super) struct OwnCopy {
     root: PathBuf,
+}
+
+impl OwnCopy {
+    /// Gives it to the user as whom the program runs.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub(super) fn give(&self, user: &User) -> io::Result<()> {
+        if let Some(copies) = self.root.parent() {
+            fs::set_permissions(copies, fs::Permissions::from_mode(0o711))?;
+        }
+        user.give_all(&self.root)
+    }
 }
 
 impl Drop for OwnCopy {

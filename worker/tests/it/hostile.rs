@@ -1,8 +1,11 @@
 //! A coordinator that somebody has stolen: what it sends runs only as the worker's own settings
-//! allow.
+//! allow, and finds no secret of the worker's.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use swath_model::job::StateName;
 use swath_model::needs::Lack;
@@ -10,7 +13,8 @@ use swath_model::program::{Launch, Shipped};
 use swath_worker::child::Confinement;
 
 use crate::coordinator::Coordinator;
-use crate::support::{Bench, command, until};
+use crate::process::Worker;
+use crate::support::{Bench, command, lives, pid_in, until};
 
 fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
@@ -185,4 +189,120 @@ async fn numbers_are_not_read_where_a_link_leads_out() {
         "{told}"
     );
     worker.abort();
+}
+
+/// Everything that a program can see of its worker: variables, the words of both processes, what
+/// is open.
+const LOOK: &str = r#"
+env
+tr '\0' '\n' < /proc/self/cmdline
+ls -l /proc/$$/fd
+ulimit -c
+echo '{"event":"finished","accuracy_error":1}'
+"#;
+
+#[tokio::test]
+async fn a_program_gets_no_secret_of_its_worker() {
+    let coordinator = Coordinator::start();
+    let bench = Bench::new(&coordinator, 1);
+    let state = &bench.settings.state_dir;
+    std::fs::create_dir_all(state).unwrap();
+    let token = bench.path("worker.token");
+    std::fs::write(&token, "swath-canary").unwrap();
+    let looking = bench.path("seen");
+    let look = format!("{{ {LOOK} }} | tee {}", looking.display());
+    let spec = command(&["sh", "-c", &look], &json!({}));
+    coordinator.submit(&[spec], 1).await;
+    let variables = [
+        ("SWATH_TOKEN_FILE", token.to_str().unwrap()),
+        ("SWATH_EXIT_WHEN_IDLE", "3600"),
+    ];
+    let _worker = Worker::start_with(&bench, &[], &variables);
+    coordinator.all_are(StateName::Succeeded).await;
+    let seen = std::fs::read_to_string(looking).unwrap();
+    assert!(seen.contains("SWATH_SPEC="), "{seen}");
+    for secret in ["canary", "worker.token", "SWATH_TOKEN", "SWATH_STATE_DIR"] {
+        assert!(!seen.contains(secret), "{secret} in {seen}");
+    }
+    let open: Vec<&str> = seen
+        .lines()
+        .filter_map(|line| line.split_once(" -> "))
+        .map(|it| it.1)
+        .collect();
+    assert!(open.len() >= 3, "{seen}");
+    for place in open {
+        assert!(place.starts_with("pipe:"), "{place} is open");
+    }
+}
+
+/// What the user of another name finds below a directory, and whether that gets away.
+const SEARCH: &str = r#"
+id -u; id -G
+grep NoNewPrivs /proc/self/status
+ulimit -n; ulimit -f; ulimit -d
+test -r "$SWATH_SPEC" && echo spec is there
+find "$STATE" -type f -exec cat {} + 2>/dev/null
+ls "$STATE"
+echo $HOME $USER
+"#;
+
+#[tokio::test]
+async fn a_program_of_another_user_reads_nothing_of_its_worker() {
+    let nobody = Command::new("id").args(["-u", "nobody"]).output().unwrap();
+    if !rustix::process::geteuid().is_root() || !nobody.status.success() {
+        eprintln!("SKIPPED: only root can run programs as another user, `nobody` here");
+        return;
+    }
+    let coordinator = Coordinator::start();
+    let bench = Bench::new(&coordinator, 1);
+    let open = std::fs::Permissions::from_mode(0o711);
+    std::fs::set_permissions(bench.directory.path(), open).unwrap();
+    let state = &bench.settings.state_dir;
+    std::fs::create_dir_all(state).unwrap();
+    for name in ["certificate.json", "token"] {
+        let (path, mode) = (state.join(name), std::fs::Permissions::from_mode(0o600));
+        std::fs::write(&path, "swath-canary").unwrap();
+        std::fs::set_permissions(path, mode).unwrap();
+    }
+    let script = format!(
+        "{{ STATE={}; {SEARCH} }} > $SWATH_OUT/seen; echo $$ > $SWATH_OUT/pid; sleep 1000",
+        state.display()
+    );
+    let spec = command(&["sh", "-c", &script], &json!({}));
+    coordinator.submit(&[spec], 1).await;
+    let options = ["--run-as", "nobody", "--limit-open-files", "100"];
+    let more = ["--limit-file", "1MiB", "--limit-memory", "1GiB"];
+    let mut worker = Worker::start(&bench, &[&options[..], &more[..]].concat());
+    let mut out = None;
+    until("it has looked", async || {
+        let outs = std::fs::read_dir(state.join("out")).into_iter().flatten();
+        out = outs
+            .flatten()
+            .map(|it| it.path())
+            .find(|it| it.join("pid").exists());
+        out.is_some()
+    })
+    .await;
+    let out = out.unwrap();
+    let seen = std::fs::read_to_string(out.join("seen")).unwrap();
+    let uid = String::from_utf8(nobody.stdout).unwrap();
+    assert!(seen.starts_with(&uid), "{seen}");
+    let lines: Vec<&str> = seen.lines().collect();
+    assert!(!lines[1].split(' ').any(|group| group == "0"), "{seen}");
+    assert!(lines[2].ends_with('1'), "{seen}");
+    assert_eq!(
+        lines[3..7],
+        ["100", "2048", "1048576", "spec is there"],
+        "{seen}"
+    );
+    assert!(seen.contains("nobody\n"), "{seen}");
+    assert!(
+        !seen.contains("canary") && !seen.contains("certificate"),
+        "{seen}"
+    );
+    // What ends with the worker is still what ends with the worker.
+    let pid = pid_in(&out.join("pid")).await;
+    worker.signal(Signal::KILL);
+    worker.code().await;
+    until("its program is gone", async || !lives(pid)).await;
 }

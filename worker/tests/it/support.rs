@@ -178,6 +178,7 @@ impl Bench {
                 shipped: true,
                 ..Confinement::default()
             },
+            rights: swath_worker::child::Rights::default(),
             trainer: fake_trainer(directory.path()),
             hang_timeout: Duration::from_mins(1),
             backoff: Backoff {
