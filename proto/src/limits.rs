@@ -40,6 +40,10 @@ pub const RESETS_PENDING: usize = 20;
 /// The most streams of a connection that ended because of its errors; beyond it
 /// the connection ends.
 pub const RESETS_OF_ERRORS: usize = 256;
+/// The most text of what a worker may run, in bytes.
+pub const PROGRAMS_BYTES: usize = 64 << 10;
+/// The longest text about a worker's host that is kept with an outcome, in bytes.
+pub const PROVENANCE_BYTES: usize = 1000;
 /// The longest path in a message, in bytes.
 pub const PATH_BYTES: usize = 4096;
 /// How many lines a worker answers orders on at once, besides the one that

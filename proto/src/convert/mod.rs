@@ -12,6 +12,7 @@ use swath_model::offer::{DeviceAbout, Free, Offer};
 use swath_model::outcome;
 use swath_model::placement::Placement;
 use swath_model::program::Launch;
+use swath_model::text;
 use swath_model::view::WorkerAbout;
 
 use crate::{limits, v1};
@@ -191,6 +192,12 @@ fn state_id(text: &str) -> Result<Option<StateId>> {
 pub fn hello(message: v1::HelloRequest) -> Result<message::Hello> {
     at_most("slots", message.slots.len(), 1024)?;
     at_most("programs", message.programs.len(), 1024)?;
+    let programs: usize = message.programs.iter().map(String::len).sum();
+    if programs > limits::PROGRAMS_BYTES {
+        let limit = limits::PROGRAMS_BYTES;
+        let told = format!("{programs} bytes; at most {limit} are allowed");
+        return Err(DecodeError::new("programs", told));
+    }
     at_most("devices", message.devices.len(), limits::DEVICES_MAX)?;
     let devices = message.devices.into_iter().map(|about| {
         Ok(DeviceAbout {
@@ -424,13 +431,15 @@ fn fault_message(fault: outcome::Fault) -> i32 {
 }
 
 fn provenance(message: v1::Provenance) -> outcome::Provenance {
+    // What a worker says of its host must not cost an outcome.
+    let cut = |text| text::cut(text, limits::PROVENANCE_BYTES);
     outcome::Provenance {
-        device: message.device,
-        driver: message.driver,
-        libtorch: message.libtorch,
-        trainer: message.trainer,
+        device: cut(message.device),
+        driver: cut(message.driver),
+        libtorch: cut(message.libtorch),
+        trainer: cut(message.trainer),
         threads: message.threads,
-        determinism: message.determinism,
+        determinism: cut(message.determinism),
     }
 }
 

@@ -228,3 +228,26 @@ fn sweeps_survive_the_wire_as_files_and_as_cells() {
     assert!(wrong(|_, it| it.needs = Some(gpu())).contains("`cells.needs.device`: `gpu`"));
     assert!(wrong(|_, it| it.specs[1] = "{".to_owned()).contains("cell 2: not JSON"));
 }
+
+#[test]
+fn a_worker_says_no_more_of_itself_than_is_kept() {
+    let hello = |programs: Vec<String>| {
+        hello(v1::HelloRequest {
+            worker: "gpu1".to_owned(),
+            programs,
+            ..v1::HelloRequest::default()
+        })
+    };
+    let most = "p".repeat(limits::PROGRAMS_BYTES / 2);
+    assert!(hello(vec![most.clone(), most.clone()]).is_ok());
+    let refused = hello(vec![most.clone(), most, "p".to_owned()]).unwrap_err();
+    assert!(refused.to_string().contains("programs"), "{refused}");
+    let kept = provenance(v1::Provenance {
+        libtorch: "ä".repeat(4 << 20),
+        device: "cpu".to_owned(),
+        ..v1::Provenance::default()
+    });
+    assert!(kept.libtorch.len() <= limits::PROVENANCE_BYTES + 3);
+    assert!(kept.libtorch.ends_with('…'));
+    assert_eq!(kept.device, "cpu");
+}
