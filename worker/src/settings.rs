@@ -557,11 +557,13 @@ impl Asked {
                 .collect()
         });
         let shipped = self.shipped || (are_here && directories.is_none());
-        let own = || {
-            let own = std::env::current_dir().ok();
-            // A service that names none is started in the root of everything.
-            own.into_iter().filter(|it| it.parent().is_some()).collect()
-        };
+        // A place that cannot be resolved yet is made by this worker, without links.
+        let written = written.map(|it| it.canonicalize().unwrap_or(it));
+        // A service may be started in the root of everything, or where this worker keeps what
+        // the coordinator sends.
+        let is_fit =
+            |it: &PathBuf| it.parent().is_some() && !written.iter().any(|at| it.starts_with(at));
+        let own = || std::env::current_dir().into_iter().filter(is_fit).collect();
         let variables = self.variables.map(|mut named| {
             named.retain(|it| !it.is_empty());
             named
@@ -571,8 +573,7 @@ impl Asked {
             directories: directories.or_else(|| (!are_here).then(own)),
             variables: variables.or_else(|| (!are_here).then(Vec::new)),
             shipped,
-            // A place that cannot be resolved yet is made by this worker, without links.
-            written: written.map(|it| it.canonicalize().unwrap_or(it)).into(),
+            written: written.clone().into(),
         }
     }
 }

@@ -9,7 +9,13 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// The variables by which the supervisor tells a process how to reach it. They are not for
 /// the processes that it starts.
-pub const VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+pub const VARIABLES: [&str; 4] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    // Where a service's secrets are.
+    "CREDENTIALS_DIRECTORY",
+];
 
 /// Says that this process does its work from now on, and what it does.
 pub fn ready(status: &str) {
