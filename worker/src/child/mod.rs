@@ -35,7 +35,6 @@ use tokio::time::{Instant, sleep_until};
 
 use self::command::{SpecFile, confine, of_line, prepare};
 pub use self::confinement::Confinement;
-use self::confinement::lies_in;
 use self::family::Remaining;
 pub use self::family::{adopt_orphans, die_with, kill_leftovers};
 use self::guard::{Entrance, List, Place};
@@ -45,12 +44,11 @@ pub use self::rights::{Limits, Rights, User};
 use self::shipped::OwnCopy;
 pub use self::shipped::Shelf;
 use self::version::{Looking, Versions};
+use self::written::Writes;
 use crate::out::Outs;
 use crate::spool::now_ms;
-use swath_agent::{ChildId, CommandLine, End, Event, Program, Row, Thinned};
-use swath_model::message::Held;
+use swath_agent::{ChildId, CommandLine, End, Event, Program};
 use swath_model::needs::Lack;
-use swath_model::program::Read;
 
 /// How long pipes may stay open after the last process of a child has gone.
 const PIPES_GRACE: Duration = Duration::from_secs(2);
@@ -489,50 +487,6 @@ struct Run {
     version: Option<Looking>,
     /// The copy of its files, where it was started.
     copy: Option<OwnCopy>,
-}
-
-/// Where a program writes.
-struct Writes {
-    read: Option<Read>,
-    /// Where that may be; none: anywhere.
-    readable: Option<Vec<PathBuf>>,
-    metric: String,
-    directory: Option<String>,
-    held: Option<Held>,
-    outs: Outs,
-}
-
-impl Writes {
-    /// The rows that it wrote, if they are in files. Its own directory goes, if it
-    /// left nothing there.
-    async fn collect(self) -> Option<Result<Thinned<Row>, String>> {
-        let (directory, metric, readable) = (self.directory, self.metric, self.readable);
-        let read = self.read.map(|read| {
-            tokio::task::spawn_blocking(move || {
-                let directory = directory.as_deref();
-                let place = read
-                    .path()
-                    .map(|it| Path::new(directory.unwrap_or("")).join(it));
-                if let Some((place, roots)) = place.zip(readable)
-                    && !lies_in(&place, &roots)
-                {
-                    let place = place.display();
-                    return Err(format!(
-                        "`read`: {place} leads out of the program's directories"
-                    ));
-                }
-                written::read(&read, directory, &metric)
-            })
-        });
-        let rows = match read {
-            Some(read) => read.await.ok(),
-            None => None,
-        };
-        if let Some(held) = self.held {
-            self.outs.ended(held, now_ms());
-        }
-        rows
-    }
 }
 
 /// What a child gets on its stdin.

@@ -247,6 +247,10 @@ echo $HOME $USER
 "#;
 
 #[tokio::test]
+#[expect(
+    clippy::print_stderr,
+    reason = "whoever reads the log must see what was not tested"
+)]
 async fn a_program_of_another_user_reads_nothing_of_its_worker() {
     let nobody = Command::new("id").args(["-u", "nobody"]).output().unwrap();
     if !rustix::process::geteuid().is_root() || !nobody.status.success() {

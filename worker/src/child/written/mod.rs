@@ -8,7 +8,12 @@ use std::path::{Path, PathBuf};
 use swath_agent::{Kinds, Row, Thinned, rows_of_json};
 use swath_files::Named;
 use swath_model::limits::LAST_EPOCHS_MAX;
+use swath_model::message::Held;
 use swath_model::program::Read;
+
+use super::confinement::lies_in;
+use crate::out::Outs;
+use crate::spool::now_ms;
 
 /// The largest JSON file that is read as a whole, in bytes.
 const JSON_BYTES_MAX: u64 = 64 << 20;
@@ -22,18 +27,66 @@ const CSV_BYTES_MAX: u64 = 1 << 30;
 /// The most rows that are kept.
 const ROWS_MAX: usize = 50_000;
 
+/// Where a program writes.
+pub(super) struct Writes {
+    pub(super) read: Option<Read>,
+    /// Where that may be; none: anywhere.
+    pub(super) readable: Option<Vec<PathBuf>>,
+    pub(super) metric: String,
+    pub(super) directory: Option<String>,
+    pub(super) held: Option<Held>,
+    pub(super) outs: Outs,
+}
+
+impl Writes {
+    /// The rows that it wrote, if they are in files. Its own directory goes, if it
+    /// left nothing there.
+    pub(super) async fn collect(self) -> Option<Result<Thinned<Row>, String>> {
+        let (directory, metric, readable) = (self.directory, self.metric, self.readable);
+        let reading = self.read.map(|kind| {
+            tokio::task::spawn_blocking(move || {
+                let directory = directory.as_deref();
+                stays_in(&kind, directory, readable.as_deref())?;
+                read(&kind, directory, &metric)
+            })
+        });
+        let rows = match reading {
+            Some(reading) => reading.await.ok(),
+            None => None,
+        };
+        if let Some(held) = self.held {
+            self.outs.ended(held, now_ms());
+        }
+        rows
+    }
+}
+
+/// Checks that what is to be read lies in one of these directories; none: it may be anywhere.
+fn stays_in(read: &Read, directory: Option<&str>, roots: Option<&[PathBuf]>) -> Result<(), String> {
+    let place = read.path().map(|path| seen_from(directory, path));
+    match place.zip(roots) {
+        Some((place, roots)) if !lies_in(&place, roots) => {
+            let place = place.display();
+            Err(format!(
+                "`read`: {place} leads out of the program's directories"
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn seen_from(directory: Option<&str>, path: &str) -> PathBuf {
+    Path::new(directory.unwrap_or("")).join(path)
+}
+
 /// Reads the rows that a program with this metric has written. Paths are seen from
 /// its directory.
 ///
 /// # Errors
 ///
 /// What was not found there, or cannot be read, for people.
-pub(super) fn read(
-    read: &Read,
-    directory: Option<&str>,
-    metric: &str,
-) -> Result<Thinned<Row>, String> {
-    let place = |path: &str| Path::new(directory.unwrap_or("")).join(path);
+fn read(read: &Read, directory: Option<&str>, metric: &str) -> Result<Thinned<Row>, String> {
+    let place = |path: &str| seen_from(directory, path);
     let mut rows = Rows::new(metric);
     match read {
         Read::Stdout(_) => {}

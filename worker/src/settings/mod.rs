@@ -1,5 +1,7 @@
 //! The worker's settings from its command line and its environment.
 
+mod allowed;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,11 +15,13 @@ use swath_model::program::{JOB_VARIABLE, JOB_VARIABLES};
 use swath_model::text::read_bytes;
 use swath_model::view::WorkerAbout;
 use swath_proto::PROTOCOL_VERSION;
-use swath_proto::address::{COORDINATOR_DEFAULT, is_near, url_of};
+use swath_proto::address::{COORDINATOR_DEFAULT, url_of};
 use swath_service::LogFormat;
 
+pub use self::allowed::Words;
+use self::allowed::{Asked, other_user, words};
 use crate::admission::Admission;
-use crate::child::{Confinement, Limits, Rights, User};
+use crate::child::{Confinement, Limits, Rights};
 use crate::devices::Devices;
 use crate::hardware::{self, Hardware};
 use swath_agent::Backoff;
@@ -287,18 +291,6 @@ fn in_a_job(command: clap::Command) -> clap::Command {
     })
 }
 
-/// The words with which calls of a program may begin.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Words(pub Vec<String>);
-
-fn words(text: &str) -> Result<Words, String> {
-    let words = shlex::split(text).ok_or("a quote in it is not closed")?;
-    if words.first().is_none_or(String::is_empty) {
-        return Err("it names no program".to_owned());
-    }
-    Ok(Words(words))
-}
-
 fn process(text: &str) -> Result<Pid, String> {
     let pid = text.parse().ok().filter(|pid| *pid > 0);
     pid.and_then(Pid::from_raw)
@@ -467,36 +459,6 @@ impl Settings {
         })
     }
 
-    /// What whoever starts this worker should know of what its jobs may do.
-    pub fn doubts(&self) -> Vec<String> {
-        let mut doubts = Vec::new();
-        if self.coordinators.iter().all(|url| is_of_this_host(url)) {
-            return doubts;
-        }
-        if rustix::process::geteuid().is_root()
-            && self.rights.user.is_none()
-            && !self.confinement.commands.is_empty()
-        {
-            let root = "programs run as root here, and so does whatever the coordinator can make \
-                        them do; name a user without rights by --run-as";
-            doubts.push(root.to_owned());
-        }
-        let open = |words: &&Vec<String>| words.len() == 1 && runs_anything(&words[0]);
-        if let Some(program) = self.confinement.commands.iter().find(open) {
-            let program = &program[0];
-            doubts.push(format!(
-                "`--allow-command {program}` runs whatever the coordinator sends, such as \
-                 `{program} -c …`; allow `--allow-command \"{program} train.py\"` only, and no more \
-                 than that can be run here"
-            ));
-        }
-        if self.confinement.shipped {
-            let files = "`--allow-shipped` runs whatever files the coordinator sends";
-            doubts.push(files.to_owned());
-        }
-        doubts
-    }
-
     /// What it needs to be let in by its coordinators.
     pub fn admission(&self) -> Admission {
         Admission {
@@ -535,89 +497,6 @@ impl Settings {
         hash.update(&state_id.0.to_le_bytes());
         format!("worker-{}", &hash.finalize().to_hex().as_str()[..16])
     }
-}
-
-/// What the command line says of what jobs may do.
-struct Asked {
-    commands: Vec<Words>,
-    directories: Option<Vec<PathBuf>>,
-    variables: Option<Vec<String>>,
-    shipped: bool,
-}
-
-impl Asked {
-    /// Whoever has this host's coordinator has this host's account already. One elsewhere may
-    /// be somebody else's by now, and gets no more than the command line says.
-    fn confinement(self, coordinators: &[String], written: [PathBuf; 2]) -> Confinement {
-        let are_here = coordinators.iter().all(|url| is_of_this_host(url));
-        let directories = self.directories.map(|named| {
-            let named = named.into_iter().filter(|it| *it != Path::new(""));
-            named
-                .map(|it| std::path::absolute(&it).unwrap_or(it))
-                .collect()
-        });
-        let shipped = self.shipped || (are_here && directories.is_none());
-        // A place that cannot be resolved yet is made by this worker, without links.
-        let written = written.map(|it| it.canonicalize().unwrap_or(it));
-        // A service may be started in the root of everything, or where this worker keeps what
-        // the coordinator sends.
-        let is_fit =
-            |it: &PathBuf| it.parent().is_some() && !written.iter().any(|at| it.starts_with(at));
-        let own = || std::env::current_dir().into_iter().filter(is_fit).collect();
-        let variables = self.variables.map(|mut named| {
-            named.retain(|it| !it.is_empty());
-            named
-        });
-        Confinement {
-            commands: self.commands.into_iter().map(|words| words.0).collect(),
-            directories: directories.or_else(|| (!are_here).then(own)),
-            variables: variables.or_else(|| (!are_here).then(Vec::new)),
-            shipped,
-            written: written.clone().into(),
-        }
-    }
-}
-
-/// The user as whom programs run.
-fn other_user(name: &str) -> Result<User, SettingsError> {
-    if !rustix::process::geteuid().is_root() {
-        let why = "only a worker that is root can run programs as somebody else";
-        return Err(SettingsError(format!("--run-as {name}: {why}")));
-    }
-    User::named(name).map_err(|why| SettingsError(format!("--run-as: {why}")))
-}
-
-/// Whether a program does anything that its arguments say.
-fn runs_anything(program: &str) -> bool {
-    const INTERPRETERS: [&str; 17] = [
-        "python",
-        "pypy",
-        "sh",
-        "bash",
-        "dash",
-        "zsh",
-        "fish",
-        "ksh",
-        "perl",
-        "ruby",
-        "node",
-        "julia",
-        "env",
-        "Rscript",
-        "torchrun",
-        "accelerate",
-        "uv",
-    ];
-    let name = Path::new(program).file_name().unwrap_or_default();
-    let name = name.to_string_lossy();
-    // As in `python3.12`.
-    let name = name.trim_end_matches(|it: char| it.is_ascii_digit() || it == '.');
-    INTERPRETERS.contains(&name)
-}
-
-/// Whether a coordinator is on this host, and asks nobody who they are.
-fn is_of_this_host(url: &str) -> bool {
-    url.starts_with("http://") && is_near(url)
 }
 
 /// The processors that this process may use.
@@ -676,162 +555,4 @@ fn default_trainer() -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_job_is_told_is_no_option() {
-        let names = |command: clap::Command| {
-            let arguments = command.get_arguments();
-            let names = arguments.filter_map(|it| Some(it.get_env()?.to_str()?.to_owned()));
-            names.collect::<Vec<String>>()
-        };
-        let left = names(in_a_job(Cli::command()));
-        assert!(names(Cli::command()).contains(&"SWATH_DEVICE".to_owned()));
-        assert!(!left.contains(&"SWATH_DEVICE".to_owned()));
-        assert!(left.contains(&"SWATH_COORDINATOR".to_owned()));
-        let kept_back = Cli::variables();
-        assert!(kept_back.contains(&"SWATH_STATE_DIR".to_owned()));
-        assert!(!kept_back.contains(&"SWATH_COORDINATOR".to_owned()));
-    }
-
-    #[test]
-    fn every_flag_has_an_environment_variable() {
-        let command = Cli::command();
-        command.clone().debug_assert();
-        for argument in command.get_arguments() {
-            let id = argument.get_id().as_str();
-            let own = !["help", "version", "parent"].contains(&id);
-            assert!(!own || argument.get_env().is_some(), "{id}");
-        }
-    }
-
-    #[test]
-    fn urls_may_lack_their_scheme_and_be_several() {
-        let of = |url: &str| Cli::try_parse_from(["worker", "--coordinator", url]);
-        assert_eq!(of("h:7070/").unwrap().coordinator, ["http://h:7070"]);
-        assert_eq!(of("http://h:1").unwrap().coordinator, ["http://h:1"]);
-        for wrong in ["", "ftp://h", "http://a b", "h:1,"] {
-            assert_eq!(of(wrong).unwrap_err().exit_code(), 2, "{wrong}");
-        }
-        let resolved = |url| Settings::resolve(of(url).unwrap()).unwrap();
-        let several = resolved("h:1, g:2,http://h:1");
-        assert_eq!(several.coordinators, ["http://h:1", "http://g:2"]);
-        assert_eq!(several.backoff.max, TAKEOVER_WAIT_MAX);
-        assert_eq!(resolved("h:1").backoff, Backoff::default());
-    }
-
-    #[test]
-    fn a_hosts_name_becomes_a_workers() {
-        for (host, name) in [
-            ("gpu-01.lab", "gpu-01.lab"),
-            ("-a b/c", "a-b-c"),
-            ("", "worker"),
-        ] {
-            assert_eq!(
-                name_of(host).map(|name| name.to_string()),
-                Ok(name.to_owned())
-            );
-        }
-        assert!(name_of(&"x".repeat(300)).is_ok());
-    }
-
-    #[test]
-    fn threads_share_the_cores() {
-        let cli = |arguments: &[&str]| {
-            Cli::parse_from([&["worker", "--state-dir", "s"], arguments].concat())
-        };
-        let settings = Settings::resolve(cli(&["--device", "cpu:1000"])).unwrap();
-        assert_eq!((settings.threads, settings.slots.len()), (1, 1000));
-        let settings = Settings::resolve(cli(&["--threads-per-slot", "3"])).unwrap();
-        assert_eq!((settings.threads, settings.slots), (3, vec![Device::Cpu]));
-        assert!(settings.state_dir.is_absolute());
-    }
-
-    #[test]
-    fn who_coordinates_from_elsewhere_gets_what_is_named() {
-        let of = |arguments: &[&str]| {
-            let words = [&["worker", "--state-dir", "/s"], arguments].concat();
-            Settings::resolve(Cli::parse_from(words)).unwrap()
-        };
-        let here = of(&["--allow-command", "python3"]);
-        let open = Confinement {
-            commands: vec![vec!["python3".to_owned()]],
-            shipped: true,
-            written: vec!["/s".into(), "/s/out".into()],
-            ..Confinement::default()
-        };
-        assert_eq!(here.confinement, open);
-        assert!(here.doubts().is_empty());
-        let own = std::env::current_dir().unwrap();
-        let far = [
-            "https://h:1",
-            "https://localhost:1",
-            "http://h:1",
-            "localhost:1,https://h:1",
-        ];
-        for url in far {
-            let far = of(&["--coordinator", url, "--allow-command", "python3.12"]);
-            assert_eq!(
-                far.confinement.directories,
-                Some(vec![own.clone()]),
-                "{url}"
-            );
-            assert_eq!(far.confinement.variables, Some(Vec::new()), "{url}");
-            assert!(!far.confinement.shipped, "{url}");
-            let told = far.doubts().join("\n");
-            assert!(told.contains("\"python3.12 train.py\""), "{url}: {told}");
-        }
-        let narrow = of(&[
-            "--coordinator",
-            "https://h:1",
-            "--allow-command",
-            "python3 'a b.py'",
-        ]);
-        let words = vec!["python3".to_owned(), "a b.py".to_owned()];
-        assert_eq!(narrow.confinement.commands, [words]);
-        assert_eq!(
-            narrow.about(StateId(1), Path::new("/")).offer.programs,
-            ["python3"]
-        );
-        let told = narrow.doubts().join("\n");
-        assert!(!told.contains("--allow-command"), "{told}");
-        let named = of(&["--allow-directory", "/a:/b", "--allow-environment", "A,B*"]);
-        let directories = Some(vec!["/a".into(), "/b".into()]);
-        assert_eq!(named.confinement.directories, directories);
-        let variables = Some(vec!["A".to_owned(), "B*".to_owned()]);
-        assert_eq!(named.confinement.variables, variables);
-        assert!(!named.confinement.shipped);
-        for wrong in ["", "'a"] {
-            let wrong = Cli::try_parse_from(["worker", "--allow-command", wrong]);
-            assert_eq!(wrong.unwrap_err().exit_code(), 2);
-        }
-    }
-
-    #[test]
-    fn directories_of_attempts_are_where_and_as_large_as_asked() {
-        let settings = |arguments: &[&str]| {
-            let words = [&["worker", "--state-dir", "/s"], arguments].concat();
-            Settings::resolve(Cli::parse_from(words)).unwrap()
-        };
-        let usual = settings(&[]);
-        assert_eq!(
-            (usual.out, usual.quota),
-            ("/s/out".into(), Quota::default())
-        );
-        let words = [
-            "--out",
-            "/nfs/out",
-            "--keep-bytes",
-            "50GiB",
-            "--keep-free",
-            "0",
-        ];
-        let asked = settings(&words);
-        assert_eq!(asked.out, PathBuf::from("/nfs/out"));
-        assert_eq!(asked.quota.keep_bytes, 50 << 30);
-        assert!(settings(&["--out", "here"]).out.is_absolute());
-        let wrong = Cli::try_parse_from(["worker", "--keep-bytes", "50"]);
-        assert_eq!(wrong.unwrap_err().exit_code(), 2);
-    }
-}
+mod tests;

@@ -255,7 +255,7 @@ fn refusal(
         .map(|it| format!("`{it}`"))
         .collect();
     if shown.len() > ALLOWED_SHOWN {
-        shown[ALLOWED_SHOWN] = "others".to_owned();
+        "others".clone_into(&mut shown[ALLOWED_SHOWN]);
     }
     let allows = if shown.is_empty() {
         none.to_owned()
