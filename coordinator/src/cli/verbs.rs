@@ -362,7 +362,8 @@ pub(crate) struct Logs {
     #[arg(value_parser = FalseyValueParser::new())]
     pub(crate) follow: bool,
     /// Print it as it is, also what acts on a terminal
-    #[arg(long)]
+    #[arg(long, env = environment::RAW, hide_env_values = true)]
+    #[arg(value_parser = FalseyValueParser::new())]
     pub(crate) raw: bool,
 }
 
@@ -643,6 +644,7 @@ pub(crate) struct Serve {
     /// The most connections from one address: a worker has a few, and all behind
     /// one router come from the same
     #[arg(long, value_name = "COUNT", default_value_t = CONNECTIONS_PER_ADDRESS)]
+    #[arg(env = environment::CONNECTIONS, hide_env_values = true)]
     pub(crate) connections_per_address: NonZeroUsize,
     /// What to log on stderr: a level, or filters as in RUST_LOG [default: info]
     #[arg(long, value_name = "FILTER", env = environment::LOG, hide_env_values = true)]

@@ -76,7 +76,11 @@ pub(crate) async fn export(context: &Context, arguments: cli::Export) -> Outcome
     let cells = found.take_cells();
     let results = Results::new(&found.sweep, cells).map_err(Failure::error)?;
     let Some(path) = &context.file else {
-        let mut out = context.printer.stdout();
+        let format = match form {
+            Form::Table(format) => format,
+            _ => Format::Csv,
+        };
+        let mut out = context.printer.of(format).stdout();
         write(form, &results, &mut out)?;
         out.flush()?;
         return Ok(Exit::Ok);

@@ -436,7 +436,7 @@ mod tests {
             .filter_map(|argument| argument.get_long().map(str::to_owned))
             .collect();
         // Options of the worker that the page also names.
-        let others = ["state-dir"];
+        let others = ["state-dir", "allow-data", "data-bytes"];
         let mut named = 0;
         for word in page.split(|next: char| !(next.is_ascii_lowercase() || next == '-')) {
             if let Some(option) = word.strip_prefix("--")

@@ -307,7 +307,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         64 => call(),
         4 => Just(Op::Crash),
-        // By itself: it is several commits.
+        // By themselves: they are several commits.
         1 => (0..SWEEPS as u8, 1..3_usize).prop_map(|(sweep, jobs)| Op::SubmitInParts(sweep, jobs)),
         2 => (0..SWEEPS as u8, any::<bool>()).prop_map(|(sweep, cancel)| Op::Delete(sweep, cancel)),
         2 => prop_oneof![Just(When::Before), Just(When::After)].prop_map(Op::Fail),
@@ -383,7 +383,7 @@ fn call() -> impl Strategy<Value = Op> {
         4 => release,
         1 => goodbye,
         7 => Just(Op::Tick),
-        4 => Just(Op::Look),
+        8 => Just(Op::Look),
         1 => Just(Op::Restart),
         1 => Just(Op::Extend),
         1 => any::<u8>().prop_map(Op::CancelJobs),
@@ -407,7 +407,7 @@ mod tests {
         let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
         // Without a disk, more sequences are done in the same time.
         let config = Config {
-            cases: 192,
+            cases: 256,
             ..config()
         };
         let runner = TestRunner::new_with_rng(config, rng);
